@@ -1,0 +1,194 @@
+"""The exported model on disk: what its files are called, what they hold, and how they are checked before use.
+
+A bundle is data. Arrays are plain ``.npy`` without pickles, the word lists and the manifest are JSON, and the manifest
+names the size and SHA-256 of every file and of itself, so that an altered byte is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from claimstance.errors import BundleError
+from claimstance.features import FAMILIES, FEATURES, SLOTS
+from claimstance.files import replacing_folder, sha256
+from claimstance.text import NORMALISATION
+
+FORMAT = 1
+"""Version of the bundle layout that this package writes, and the newest that it reads."""
+
+LARGEST_FILE = 64 * 1024 * 1024
+"""Bytes; a larger file is refused before it is read."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """File names inside a bundle; writer and reader both go by it."""
+
+    manifest: str = "manifest.json"
+    dense: str = "dense.npy"
+    sparse: str = "sparse.npy"
+    idf: str = "idf.npy"
+    lexicon: str = "lexicon.json"
+
+    @property
+    def contents(self) -> tuple[str, ...]:
+        """Every file but the manifest."""
+        return (self.dense, self.sparse, self.idf, self.lexicon)
+
+
+LAYOUT = Layout()
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a bundle is: ``labels`` in the order of its probabilities; ``abstain_label``, the label that is no stance
+    (empty where every label is one); ``threshold``, the confidence from which it takes a stance; ``inputs``, ``pair``
+    or ``quote``; ``families``, the feature families with their values; and what it was trained on."""
+
+    name: str
+    labels: tuple[str, ...]
+    abstain_label: str
+    threshold: float
+    inputs: str
+    families: dict[str, float]
+    trained_on: dict[str, str]
+    kind: str = "pair-linear"
+    format: int = FORMAT
+    normalisation: int = NORMALISATION
+    features: int = FEATURES
+
+    @property
+    def stances(self) -> tuple[str, ...]:
+        """The labels that are stances, in order."""
+        return tuple(label for label in self.labels if label != self.abstain_label)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An exported model in memory.
+
+    ``dense`` ((d + 1) × k, float32) weighs the dense features, its last row is the intercept; ``sparse`` (SLOTS × k,
+    float32) weighs the hashed ones; ``idf`` (65,536, float32); ``lexicons`` are the word lists, a mapping a language.
+    The weights include standardisation and calibration: their scores are calibrated log-odds.
+    """
+
+    manifest: Manifest
+    dense: np.ndarray
+    sparse: np.ndarray
+    idf: np.ndarray
+    lexicons: Sequence[dict[str, Any]]
+
+
+def write_bundle(bundle: Bundle, folder: str | os.PathLike[str]) -> None:
+    """Write a bundle, replacing ``folder`` only when all of it is written. Equal bundles give equal bytes."""
+    with replacing_folder(folder) as fresh:
+        for name, array in ((LAYOUT.dense, bundle.dense), (LAYOUT.sparse, bundle.sparse), (LAYOUT.idf, bundle.idf)):
+            np.save(fresh / name, np.ascontiguousarray(array, dtype=np.float32), allow_pickle=False)
+        (fresh / LAYOUT.lexicon).write_text(json.dumps(bundle.lexicons, ensure_ascii=False), encoding="utf-8")
+        files = {
+            name: {"bytes": (fresh / name).stat().st_size, "sha256": sha256(fresh / name)} for name in LAYOUT.contents
+        }
+        (fresh / LAYOUT.manifest).write_text(_manifest_text(bundle.manifest, files), encoding="utf-8", newline="\n")
+
+
+def read_bundle(folder: str | os.PathLike[str]) -> Bundle:
+    """Read and check a bundle.
+
+    Raises:
+        BundleError: the folder or a file is missing, altered, malformed or of a newer format; the message names it.
+    """
+    folder = Path(folder)
+    manifest, files = _read_manifest(folder)
+    for name in LAYOUT.contents:
+        _check_file(folder / name, files[name])
+    dense, sparse, idf = (_load_array(folder / name) for name in (LAYOUT.dense, LAYOUT.sparse, LAYOUT.idf))
+    width = len(manifest.labels)
+    if dense.ndim != 2 or dense.shape[1] != width or sparse.shape != (SLOTS, width) or idf.shape != (1 << 16,):
+        raise BundleError(
+            f"{folder}: arrays of shape {dense.shape}, {sparse.shape}, {idf.shape}, expected "
+            f"(d + 1, {width}), ({SLOTS}, {width}), ({1 << 16},); export the model again"
+        )
+    try:
+        lexicons = json.loads((folder / LAYOUT.lexicon).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise BundleError(f"{folder / LAYOUT.lexicon}: {error}; export the model again") from None
+    return Bundle(manifest, dense, sparse, idf, lexicons)
+
+
+def bundle_digest(folder: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 that names a whole bundle: that of its manifest, which names every other file's."""
+    return sha256(Path(folder) / LAYOUT.manifest)
+
+
+def _manifest_text(manifest: Manifest, files: dict[str, Any]) -> str:
+    body = {**asdict(manifest), "labels": list(manifest.labels), "files": files}
+    body["checksum"] = _checksum(body)
+    return json.dumps(body, ensure_ascii=False, indent=2) + "\n"
+
+
+def _checksum(body: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(body, ensure_ascii=False, sort_keys=True).encode()).hexdigest()
+
+
+def _read_manifest(folder: Path) -> tuple[Manifest, dict[str, Any]]:
+    path = folder / LAYOUT.manifest
+    if not folder.is_dir():
+        raise BundleError(f"{folder}: no such model folder; train one with: make quickstart")
+    if not path.is_file():
+        raise BundleError(f"{folder}: no {LAYOUT.manifest}, so this is not an exported model")
+    if path.stat().st_size > LARGEST_FILE:
+        raise BundleError(f"{path}: larger than {LARGEST_FILE} bytes, expected a short JSON file")
+    try:
+        text = path.read_text(encoding="utf-8")
+        body = json.loads(text)
+    except (ValueError, RecursionError):
+        raise BundleError(f"{path}: not JSON, the file was altered; export the model again") from None
+    if not isinstance(body, dict) or not isinstance(body.get("format"), int):
+        raise BundleError(f"{path}: no format number, expected an exported model's manifest")
+    if body["format"] > FORMAT:
+        raise BundleError(
+            f"{path}: format {body['format']} is newer than {FORMAT}, the newest this claimstance reads; "
+            f"upgrade with: pip install --upgrade claimstance"
+        )
+    files, checksum = body.pop("files", None), body.pop("checksum", None)
+    names = [field.name for field in fields(Manifest)]
+    if checksum != _checksum({**body, "files": files}) or sorted(body) != sorted(names):
+        raise BundleError(f"{path}: altered since it was exported (its checksum differs); export the model again")
+    body["labels"] = tuple(body["labels"])
+    manifest = Manifest(**body)
+    if text != _manifest_text(manifest, files):
+        raise BundleError(f"{path}: altered since it was exported (its spelling differs); export the model again")
+    for part, ours in (("normalisation", NORMALISATION), ("features", FEATURES)):
+        if getattr(manifest, part) != ours:
+            raise BundleError(
+                f"{path}: made with {part} version {getattr(manifest, part)}, this claimstance has {ours}; "
+                f"train and export the model again"
+            )
+    unknown = set(manifest.families) - set(FAMILIES)
+    if unknown:
+        raise BundleError(f"{path}: unknown feature families {', '.join(sorted(unknown))}")
+    return manifest, files
+
+
+def _check_file(path: Path, expected: dict[str, Any]) -> None:
+    if not path.is_file():
+        raise BundleError(f"{path}: missing from the exported model; copy the whole folder or export again")
+    if path.stat().st_size > LARGEST_FILE or path.stat().st_size != expected["bytes"]:
+        raise BundleError(f"{path}: {path.stat().st_size} bytes, expected {expected['bytes']}; export the model again")
+    if sha256(path) != expected["sha256"]:
+        raise BundleError(f"{path}: altered since it was exported (SHA-256 differs); export the model again")
+
+
+def _load_array(path: Path) -> np.ndarray:
+    try:
+        return np.load(path, allow_pickle=False)
+    except ValueError as error:
+        raise BundleError(f"{path}: not a plain array ({error}); export the model again") from None

@@ -1,0 +1,44 @@
+"""What commands print for people: tables, and progress where something takes longer than a moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from claimstance.article import Statement
+from claimstance.predictor import Prediction
+
+_Item = TypeVar("_Item")
+_COLOURS = {"assert": "blue", "deny": "red", "confirm": "green"}
+ABSTAINS = "–"
+
+
+def progress(items: Iterable[_Item], label: str, total: int | None = None) -> Iterator[_Item]:
+    """Yield the items while showing on standard error how many are done and how long is left."""
+    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        yield from bar.track(items, total=total)
+
+
+def print_statements(claim: str, statements: Sequence[Statement], predictions: Sequence[Prediction]) -> None:
+    """Print a table of statements with stance (or abstention), confidence and speaker; right-to-left text as it stands."""
+    table = Table(title=Text(f"Claim: {claim}"), title_justify="left", caption_justify="left", pad_edge=False)
+    table.caption = Text(f"{ABSTAINS} the model abstains: no stance, or too unsure of one")
+    table.add_column("stance", no_wrap=True)
+    table.add_column("conf.", justify="right", no_wrap=True)
+    table.add_column("speaker", max_width=24)
+    table.add_column("statement", ratio=1)
+    for statement, prediction in zip(statements, predictions, strict=True):
+        stance = prediction.stance or ABSTAINS
+        table.add_row(
+            Text(stance, style=_COLOURS.get(stance, "")),
+            f"{prediction.confidence:.2f}",
+            Text(statement.speaker or "?"),
+            Text(statement.text),
+        )
+    Console().print(table)

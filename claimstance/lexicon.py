@@ -1,0 +1,260 @@
+"""Cue words by class, function words, number words and opposites: word lists as data, looked up for whole batches.
+
+The lists live in ``data/lexicons/*.yaml``, are copied into every exported bundle, and are read there by this module.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from claimstance.errors import ClaimstanceError, did_you_mean
+from claimstance.words import Words, mix, read_words, spelling_hash
+
+CUE_CLASSES = (
+    "assert",
+    "ratify",
+    "deny",
+    "allege",
+    "doubt",
+    "ask",
+    "likely",
+    "possible",
+    "condition",
+    "interrogative",
+    "truth",
+    "falsehood",
+    "evidence",
+    "contrast",
+    "silence",
+    "source",
+    "instead",
+    "negator",
+)
+"""Every class of cue words, in the order of the bits of ``Reading.classes``."""
+
+FUNCTION = 1 << len(CUE_CLASSES)
+NUMBER = FUNCTION << 1
+_STARTS_PHRASE = NUMBER << 1
+_LONGEST_PHRASE = 4
+_SECTIONS = ("language", "version", "inflection", "cues", "function_words", "numbers", "opposites")
+_CUE_KEYS = ("about", "words", "verbs", "nouns")
+
+
+def cue_bit(name: str) -> int:
+    """Return the bit of a cue class in ``Reading.classes``."""
+    return 1 << CUE_CLASSES.index(name)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the lexicon says of each word of a batch; all arrays have one entry a word.
+
+    ``classes``: bits of cue classes, FUNCTION and NUMBER (uint32; 0 for words no list holds, and for the later words of
+    a phrase). ``lemma``: which entry was found, 0 for none. ``stem``: the stem hash, where a number word is the number
+    itself and both words of an opposite pair are one. ``opposite``: the word is the second of such a pair.
+    """
+
+    classes: np.ndarray
+    lemma: np.ndarray
+    stem: np.ndarray
+    opposite: np.ndarray
+
+    def has(self, *names: str) -> np.ndarray:
+        """Say for each word whether it is a cue of one of these classes (bool)."""
+        bits = 0
+        for name in names:
+            bits |= cue_bit(name)
+        return (self.classes & bits) != 0
+
+
+class Lexicon:
+    """The compiled word lists of one or more languages.
+
+    Args:
+        sources: one mapping a language, as it stands in ``data/lexicons/<language>.yaml``.
+
+    Raises:
+        ClaimstanceError: a section or a cue class is unknown, or a phrase is longer than four words.
+    """
+
+    def __init__(self, sources: Sequence[Mapping[str, Any]]) -> None:
+        self.sources = [dict(source) for source in sources]
+        entries: dict[str, tuple[int, int]] = {}
+        canonical: dict[str, tuple[str, bool]] = {}
+        lemmas = itertools.count(1)
+        for source in self.sources:
+            _check_sections(source)
+            for name, bits, forms in _cue_entries(source):
+                lemma = next(lemmas)
+                for form in forms:
+                    if not isinstance(form, str):
+                        raise ClaimstanceError(f"lexicon entry {form!r} of {name!r} is not a text; put it in quotes")
+                    earlier = entries.get(form, (0, 0))
+                    entries[form] = (earlier[0] | bits, earlier[1] or lemma)
+            for value, forms in (source.get("numbers") or {}).items():
+                for form in forms:
+                    entries[form] = (entries.get(form, (0, 0))[0] | NUMBER, next(lemmas))
+                    canonical[form] = (str(value), False)
+            for first, second in source.get("opposites") or []:
+                for side, forms in enumerate((first, second)):
+                    for form in forms:
+                        entries.setdefault(form, (0, 0))
+                        canonical[form] = (first[0], bool(side))
+        self._compile(entries, canonical)
+
+    def _compile(self, entries: dict[str, tuple[int, int]], canonical: dict[str, tuple[str, bool]]) -> None:
+        forms = list(entries)
+        words = read_words(forms)
+        lengths = np.diff(words.first)
+        if forms and (lengths.max() > _LONGEST_PHRASE or lengths.min() == 0):
+            wrong = forms[int(np.argmax((lengths > _LONGEST_PHRASE) | (lengths == 0)))]
+            raise ClaimstanceError(f"lexicon entry {wrong!r} has no word or more than {_LONGEST_PHRASE}")
+        spelled = spelling_hash(words, words.start, words.stop)
+        table: dict[int, list[int]] = {}
+        for index, form in enumerate(forms):
+            span = spelled[words.first[index] : words.first[index + 1]]
+            row = table.setdefault(int(_phrase_hash(span)), [0, 0, 0, 0])
+            row[0] |= entries[form][0]
+            row[1] = row[1] or entries[form][1]
+            if form in canonical:
+                stand_in, row[3] = canonical[form][0], int(canonical[form][1])
+                row[2] = int(read_words([stand_in]).stem[0])
+            if span.size > 1:
+                table.setdefault(int(span[0]), [0, 0, 0, 0])[0] |= _STARTS_PHRASE
+        keys = sorted(table)
+        self._keys = np.array(keys, dtype=np.uint64)
+        self._classes = np.array([table[key][0] for key in keys] + [0], dtype=np.uint32)
+        self._lemmas = np.array([table[key][1] for key in keys] + [0], dtype=np.uint32)
+        self._stems = np.array([table[key][2] for key in keys] + [0], dtype=np.uint64)
+        self._opposites = np.array([table[key][3] for key in keys] + [0], dtype=bool)
+        self._filled = np.zeros(1 << 16, dtype=bool)
+        self._filled[self._keys >> np.uint64(48)] = True
+
+    def _find(self, hashes: np.ndarray) -> np.ndarray:
+        """Return the row of each hash; the last row, which is all zero, where no list holds it."""
+        rows = np.full(hashes.size, self._keys.size, dtype=np.int32)
+        # A table of the top bits turns nine words of ten away before the search.
+        maybe = np.flatnonzero(self._filled[hashes >> np.uint64(48)])
+        found = np.minimum(np.searchsorted(self._keys, hashes[maybe]), max(self._keys.size - 1, 0))
+        if self._keys.size:
+            rows[maybe] = np.where(self._keys[found] == hashes[maybe], found, self._keys.size)
+        return rows
+
+    def read(self, words: Words) -> Reading:
+        """Look every word and phrase of a batch up; a longer phrase hides the words inside it.
+
+        A word is tried as spelled, then without a conjunction, then without its other proclitics.
+        """
+        spelled = spelling_hash(words, words.start, words.stop)
+        bare = spelling_hash(words, words.stem_start, words.stop)
+        attached = words.start + _is_conjunction(words)
+        without_conjunction = spelling_hash(words, attached, words.stop)
+        absent = self._keys.size
+        rows = self._find(spelled)
+        first_word = spelled.copy()
+        for variant in (without_conjunction, bare):
+            missing = np.flatnonzero((rows == absent) & (variant != spelled))
+            found = self._find(variant[missing])
+            rows[missing] = found
+            first_word[missing] = np.where(found < absent, variant[missing], first_word[missing])
+        hidden = self._apply_phrases(words, spelled, first_word, rows)
+        rows[hidden] = absent
+        stems = self._stems[rows]
+        classes = self._classes[rows] & np.uint32(_STARTS_PHRASE - 1)
+        return Reading(
+            classes=classes | np.where(words.number, np.uint32(NUMBER), np.uint32(0)),
+            lemma=self._lemmas[rows],
+            stem=np.where(stems != 0, stems, words.stem),
+            opposite=self._opposites[rows],
+        )
+
+    def _apply_phrases(
+        self, words: Words, spelled: np.ndarray, first_word: np.ndarray, rows: np.ndarray
+    ) -> np.ndarray:
+        """Put the row of each phrase at its first word, in place, and return which words a phrase hides."""
+        hidden = np.zeros(words.count, dtype=bool)
+        starts = np.flatnonzero(self._classes[rows] & np.uint32(_STARTS_PHRASE))
+        hashes = first_word[starts]
+        matches = []
+        for extra in range(1, _LONGEST_PHRASE):
+            inside = words.first[words.text[starts] + 1] > starts + extra
+            starts, hashes = starts[inside], hashes[inside]
+            hashes = _continued(hashes, spelled[starts + extra])
+            found = self._find(hashes)
+            hit = found < self._keys.size
+            matches.append((extra, starts[hit], found[hit]))
+        for extra, at, found in reversed(matches):
+            free = ~hidden[at]
+            at, found = at[free], found[free]
+            rows[at] = found
+            for step in range(1, extra + 1):
+                hidden[at + step] = True
+        return hidden
+
+
+def _is_conjunction(words: Words) -> np.ndarray:
+    unit = words.units[words.start]
+    return ((unit == ord("و")) | (unit == ord("ف"))) & (words.stop - words.start > 1)
+
+
+def _phrase_hash(spelled: np.ndarray) -> np.uint64:
+    hashes = spelled[:1]
+    for index in range(1, spelled.size):
+        hashes = _continued(hashes, spelled[index : index + 1])
+    return hashes[0]
+
+
+def _continued(hashes: np.ndarray, following: np.ndarray) -> np.ndarray:
+    return mix(hashes + following * np.uint64(3))
+
+
+def _check_sections(source: Mapping[str, Any]) -> None:
+    for section in source:
+        if section not in _SECTIONS:
+            raise ClaimstanceError(
+                f"lexicon section {section!r} is not one of {', '.join(_SECTIONS)}{did_you_mean(section, _SECTIONS)}"
+            )
+    for name, content in (source.get("cues") or {}).items():
+        if name not in CUE_CLASSES:
+            raise ClaimstanceError(
+                f"cue class {name!r} is not one of {', '.join(CUE_CLASSES)}{did_you_mean(name, CUE_CLASSES)}"
+            )
+        for key in content:
+            if key not in _CUE_KEYS:
+                raise ClaimstanceError(
+                    f"key {key!r} of cue class {name!r} is not one of {', '.join(_CUE_KEYS)}"
+                    f"{did_you_mean(key, _CUE_KEYS)}"
+                )
+
+
+def _cue_entries(source: Mapping[str, Any]) -> Iterator[tuple[str, int, Iterable[str]]]:
+    """Yield the class, its bits and all inflected forms of every entry of one language."""
+    inflection = source.get("inflection") or {}
+    for name, content in (source.get("cues") or {}).items():
+        for word in content.get("words", ()):
+            yield name, cue_bit(name), (word,)
+        for noun in content.get("nouns", ()):
+            yield name, cue_bit(name), [noun, *(noun + ending for ending in inflection.get("noun_endings", ()))]
+        for verb in content.get("verbs", ()):
+            yield name, cue_bit(name), _verb_forms(verb, inflection)
+    for word in source.get("function_words") or ():
+        yield "function", FUNCTION, (word,)
+
+
+def _verb_forms(verb: Mapping[str, Sequence[str]], inflection: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """Inflect a verb: past stems take endings; present stems take person prefixes, moods and endings."""
+    objects = ("", *inflection.get("object_pronouns", ()))
+    for stem in verb.get("past", ()):
+        for ending, pronoun in itertools.product(inflection["past_endings"], objects):
+            yield stem + ending + pronoun
+    for stem in verb.get("present", ()):
+        for prefix, ending, pronoun in itertools.product(
+            inflection["present_prefixes"], inflection["present_endings"], objects
+        ):
+            yield prefix + stem + ending + pronoun
+    yield from verb.get("forms", ())

@@ -1,0 +1,127 @@
+"""Arabic and English normalisation, as one table over UTF-16 code units.
+
+The table says for every code unit what it becomes and of which kind it is, so that a whole batch of texts is
+normalised by looking it up once. Training and inference share it; a bundle records ``NORMALISATION`` and a reader of
+another version refuses it.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import unicodedata
+from collections.abc import Sequence
+
+import numpy as np
+
+NORMALISATION = 1
+"""Version of the rules in this module; raised whenever any text comes out differently."""
+
+SPACE, LETTER, DIGIT, DELETED, CLAUSE_MARK, QUESTION_MARK, SEPARATOR, POINT, END, COMPATIBILITY = range(10)
+"""Kinds of code units. SEPARATOR groups thousands and POINT marks decimals where both neighbours are digits, and both
+end a clause elsewhere; COMPATIBILITY units are letters of a text that needs NFKC first; END closes a text."""
+
+ALEF_MAKSURA = 0x0649
+YEH = 0x064A
+
+_UNITS = 1 << 16
+_FOLDED = {
+    **dict.fromkeys("أإآٱٲٳ", "ا"),
+    **dict.fromkeys("ؤئ", "ء"),
+    "ة": "ه",
+    "ۃ": "ه",
+    "ھ": "ه",
+    "ہ": "ه",
+    "ی": "ي",
+    "ک": "ك",
+    "ڪ": "ك",
+    "ڤ": "ف",
+    "پ": "ب",
+    "چ": "ج",
+    "گ": "ك",
+}
+_CLAUSE_MARKS = ";:!…؛\n\r\u2028\u2029"
+_QUESTION_MARKS = "?؟"
+_SEPARATORS = ",،٬"
+_POINTS = ".٫"
+_DELETED = "'’‘ʼ`´"
+
+
+@functools.cache
+def unit_table() -> tuple[np.ndarray, np.ndarray]:
+    """Return (folded, kinds), two arrays of 65,536: the code unit that each becomes (uint16) and its kind (uint8)."""
+    folded = np.arange(_UNITS, dtype=np.uint16)
+    kinds = np.full(_UNITS, SPACE, dtype=np.uint8)
+    for unit in range(_UNITS):
+        category = unicodedata.category(chr(unit))
+        if category[0] == "L":
+            kinds[unit] = LETTER
+        elif category == "Nd":
+            kinds[unit] = DIGIT
+            folded[unit] = ord("0") + unicodedata.digit(chr(unit))
+        elif category in ("Mn", "Me", "Cf"):
+            kinds[unit] = DELETED
+    for units, kind in (
+        (_CLAUSE_MARKS, CLAUSE_MARK),
+        (_QUESTION_MARKS, QUESTION_MARK),
+        (_SEPARATORS, SEPARATOR),
+        (_POINTS, POINT),
+        (_DELETED + "\u0640", DELETED),
+        ("\0", END),
+    ):
+        kinds[[ord(unit) for unit in units]] = kind
+    letters = np.flatnonzero(kinds == LETTER)
+    for unit in letters[(letters < 0x0590) | ((letters >= 0x1E00) & (letters < 0x2000))]:
+        plain = unicodedata.normalize("NFD", chr(unit).lower())[0]
+        folded[unit] = ord(plain) if len(plain) == 1 else unit
+    for source, target in _FOLDED.items():
+        folded[ord(source)] = ord(target)
+    for first, last in ((0xFB50, 0xFDFF), (0xFE70, 0xFEFC), (0xFF10, 0xFF5A)):
+        span = slice(first, last + 1)
+        kinds[span] = np.where(np.isin(kinds[span], (LETTER, DIGIT)), COMPATIBILITY, kinds[span])
+    folded.setflags(write=False)
+    kinds.setflags(write=False)
+    return folded, kinds
+
+
+def fold(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Normalise a batch of texts.
+
+    Returns:
+        (units, kinds): the folded code units of all texts one after another (uint16) and the kind of each (uint8),
+        among SPACE, LETTER, DIGIT, CLAUSE_MARK, QUESTION_MARK and END; one END closes each text. Yeh and alef
+        maksura stay apart here: a verb and its noun may differ in that letter alone.
+    """
+    folded, kind_of = unit_table()
+    raw = _units(texts)
+    kinds = kind_of[raw]
+    if (kinds == COMPATIBILITY).any():
+        raw = _units([unicodedata.normalize("NFKC", text) for text in texts])
+        kinds = kind_of[raw]
+        kinds[kinds == COMPATIBILITY] = LETTER
+    units = folded[raw]
+    kept = kinds != DELETED
+    units, kinds = units[kept], kinds[kept]
+    _read_numbers(units, kinds)
+    kept = kinds != DELETED
+    return units[kept], kinds[kept]
+
+
+def _units(texts: Sequence[str]) -> np.ndarray:
+    joined = "\0".join(texts) + "\0"
+    if joined.count("\0") != len(texts):
+        joined = "\0".join(text.replace("\0", " ") for text in texts) + "\0"
+    order = "utf-16-le" if sys.byteorder == "little" else "utf-16-be"
+    return np.frombuffer(joined.encode(order, "surrogatepass"), dtype=np.uint16)
+
+
+def _read_numbers(units: np.ndarray, kinds: np.ndarray) -> None:
+    """Join grouped thousands and decimals, in place: ``١٬٢٠٠`` and ``1,200`` become ``1200``; other marks end a clause."""
+    at = np.flatnonzero((kinds == SEPARATOR) | (kinds == POINT))
+    inner = at[(at > 0) & (at < kinds.size - 1)]
+    between = inner[(kinds[inner - 1] == DIGIT) & (kinds[inner + 1] == DIGIT)]
+    grouped, decimal = between[kinds[between] == SEPARATOR], between[kinds[between] == POINT]
+    kinds[at] = CLAUSE_MARK
+    kinds[grouped] = DELETED
+    kinds[decimal] = DIGIT
+    units[decimal] = ord(".")

@@ -1,0 +1,179 @@
+"""Words of a batch of texts, as arrays: bounds, light stems and hashes, without a Python object a word."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from claimstance.text import ALEF_MAKSURA, CLAUSE_MARK, DIGIT, END, LETTER, QUESTION_MARK, fold
+
+_BASE = np.uint64(0x9E3779B97F4A7C15)
+_BASE_INVERSE = np.uint64(pow(0x9E3779B97F4A7C15, -1, 1 << 64))
+_MAKSURA_SALT = np.uint64(0xD6E8FEB86659FD93)
+_MIX = np.uint64(0xFF51AFD7ED558CCD)
+_SHIFT = np.uint64(32)
+
+
+@dataclass(frozen=True)
+class Words:
+    """The words and numbers of ``texts`` texts, in reading order; all arrays have one entry a word.
+
+    ``start`` and ``stop`` bound a word in ``units``; ``stem_start`` and ``stem_stop`` bound its light stem; ``stem`` is
+    the hash of that stem, in which yeh and alef maksura are one letter. ``text`` is the index of the text, ``clause``
+    the running number of the clause over the whole batch, ``questions`` the question marks seen before the word.
+    ``first`` (``texts`` + 1 entries) bounds the words of each text; ``text_questions`` counts its question marks.
+    """
+
+    units: np.ndarray
+    start: np.ndarray
+    stop: np.ndarray
+    stem_start: np.ndarray
+    stem_stop: np.ndarray
+    stem: np.ndarray
+    text: np.ndarray
+    clause: np.ndarray
+    number: np.ndarray
+    first: np.ndarray
+    text_questions: np.ndarray
+    prefix_sums: np.ndarray
+
+    @property
+    def count(self) -> int:
+        return self.start.size
+
+    def gram_hashes(self, start: np.ndarray, length: int) -> np.ndarray:
+        """Hash the ``length`` code units from each ``start`` (uint64)."""
+        return span_hash(self.prefix_sums, start, start + length)
+
+    def spelled(self, index: int) -> str:
+        """Return one word in its normalised spelling."""
+        return self.units[self.start[index] : self.stop[index]].tobytes().decode("utf-16-le", "surrogatepass")
+
+
+def read_words(texts: Sequence[str]) -> Words:
+    """Split a batch of texts into words, stem them lightly and hash the stems."""
+    units, kinds = fold(texts)
+    lexical = kinds * ((kinds == LETTER) | (kinds == DIGIT))
+    change = np.flatnonzero(lexical[1:] != lexical[:-1]) + 1
+    edges = np.concatenate(([0], change)) if lexical.size and lexical[0] else change
+    is_start = lexical[edges] > 0
+    start = edges[is_start]
+    # A word ends where the next run begins; the last unit of a batch is always an END, so that run exists.
+    stop = edges[np.flatnonzero(is_start) + 1]
+    ends = np.flatnonzero(kinds == END)
+    first = np.concatenate(([0], np.searchsorted(start, ends)))
+    text = np.repeat(np.arange(len(texts)), np.diff(first))
+    questions = np.cumsum(kinds == QUESTION_MARK)
+    breaks = np.cumsum((kinds == CLAUSE_MARK) | (kinds == QUESTION_MARK) | (kinds == END))
+    number = kinds[start] == DIGIT
+    prefix_sums = _prefix_sums(units)
+    stem_start, stem_stop = _stem_bounds(units, start, stop, number)
+    return Words(
+        units=units,
+        start=start,
+        stop=stop,
+        stem_start=stem_start,
+        stem_stop=stem_stop,
+        stem=span_hash(prefix_sums, stem_start, stem_stop),
+        text=text,
+        clause=breaks[start],
+        number=number,
+        first=first,
+        text_questions=np.diff(questions[ends], prepend=0),
+        prefix_sums=prefix_sums,
+    )
+
+
+def spelling_hash(words: Words, start: np.ndarray, stop: np.ndarray) -> np.ndarray:
+    """Hash spans of ``words.units`` as spelled: a final alef maksura differs from yeh («نفى» is not «نفي»)."""
+    hashes = span_hash(words.prefix_sums, start, stop)
+    last = words.units[np.maximum(stop - 1, 0)]
+    return np.where((last == ALEF_MAKSURA) & (stop > start), hashes ^ _MAKSURA_SALT, hashes)
+
+
+def span_hash(prefix_sums: np.ndarray, start: np.ndarray, stop: np.ndarray) -> np.ndarray:
+    """Hash spans of code units by content alone, wherever they stand (uint64)."""
+    inverse = _powers(prefix_sums.size)[1]
+    return mix((prefix_sums[stop] - prefix_sums[start]) * inverse[start])
+
+
+def mix(hashes: np.ndarray) -> np.ndarray:
+    """Spread the bits of 64-bit hashes (the finaliser of MurmurHash3, shortened to one round)."""
+    hashes = (hashes ^ (hashes >> _SHIFT)) * _MIX
+    return hashes ^ (hashes >> _SHIFT)
+
+
+def _prefix_sums(units: np.ndarray) -> np.ndarray:
+    """Return the sums of ``value × base^position`` before each unit (modulo 2^64), one entry more than ``units``."""
+    # Yeh is the code point after alef maksura, so this addition makes them one letter.
+    values = units + (units == ALEF_MAKSURA) + np.uint64(1)
+    sums = np.empty(units.size + 1, dtype=np.uint64)
+    sums[0] = 0
+    np.cumsum(values * _powers(units.size)[0][: units.size], out=sums[1:])
+    return sums
+
+
+def _powers(size: int) -> tuple[np.ndarray, np.ndarray]:
+    return _powers_up_to(max(1 << 16, 1 << size.bit_length()))
+
+
+@functools.lru_cache(maxsize=2)
+def _powers_up_to(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the powers of the hash base and of its inverse modulo 2^64."""
+    powers = np.full((2, size), 1, dtype=np.uint64)
+    powers[0, 1:], powers[1, 1:] = _BASE, _BASE_INVERSE
+    return np.cumprod(powers[0]), np.cumprod(powers[1])
+
+
+def _unit_set(letters: str) -> np.ndarray:
+    members = np.zeros(1 << 16, dtype=bool)
+    members[[ord(letter) for letter in letters]] = True
+    return members
+
+
+_CONJUNCTIONS = _unit_set("وف")
+_PREPOSITIONS = _unit_set("بلك")
+_LONG_SUFFIXES = tuple(_pair for _pair in ("ات", "ون", "ين", "ان", "ها", "هم", "هن", "نا", "وا", "يه", "ته", "تي", "es", "ed", "ly"))
+_SHORT_SUFFIXES = _unit_set("هياتكs")
+_LONG_CODES = np.array(sorted(ord(pair[0]) << 16 | ord(pair[1]) for pair in _LONG_SUFFIXES), dtype=np.int64)
+_MIN_STEM = 3
+
+
+def _stem_bounds(
+    units: np.ndarray, start: np.ndarray, stop: np.ndarray, number: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Strip conjunction, preposition, article and endings, never below three letters; numbers stay whole.
+
+    A radical taken for a clitic («وزير» → «زير») costs little, since it is taken from both texts alike: after an
+    article the conjunction rule is tried again, so that «الوزارة» and «وزارة» meet.
+    """
+    start, stop = start.copy(), stop.copy()
+    letters = ~number
+
+    def unit(offset: int) -> np.ndarray:
+        return units[np.minimum(start + offset, units.size - 1)]
+
+    def strip(length: int, where: np.ndarray, rest: int) -> None:
+        start[letters & where & (stop - start >= length + rest)] += length
+
+    def strip_article() -> None:
+        strip(2, (unit(0) == ord("ا")) & (unit(1) == ord("ل")), _MIN_STEM)
+
+    strip(1, _CONJUNCTIONS[unit(0)], 4)
+    strip(2, (unit(0) == ord("ل")) & (unit(1) == ord("ل")), _MIN_STEM)
+    strip(1, _PREPOSITIONS[unit(0)] & (unit(1) == ord("ا")) & (unit(2) == ord("ل")), 5)
+    strip_article()
+    strip(1, _CONJUNCTIONS[unit(0)], 4)
+    strip(1, _PREPOSITIONS[unit(0)], 4)
+
+    tail = (units[stop - 2].astype(np.int64) << 16) | units[stop - 1]
+    found = np.minimum(np.searchsorted(_LONG_CODES, tail), _LONG_CODES.size - 1)
+    long = letters & (_LONG_CODES[found] == tail) & (stop - start >= 2 + _MIN_STEM)
+    stop[long] -= 2
+    last = units[stop - 1]
+    short = letters & ~long & (_SHORT_SUFFIXES[last] | (last == ALEF_MAKSURA)) & (stop - start >= 1 + _MIN_STEM)
+    stop[short] -= 1
+    return start, stop

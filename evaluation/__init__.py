@@ -1,0 +1,1 @@
+"""Evaluation of exported models; never imports training."""

@@ -1,0 +1,163 @@
+"""A run is a file: every parameter of one training run, read from YAML and checked before anything starts."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from claimstance.errors import ClaimstanceError, did_you_mean
+from claimstance.features import FAMILIES
+from claimstance.files import read_text
+from claimstance.records import NONE, STANCES
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Labels(_Section):
+    """The labels of a task: its stances, and the label of pairs without one, if the data has any."""
+
+    stances: tuple[str, ...] = Field(STANCES, min_length=2)
+    abstain: str | None = NONE
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        return self.stances if self.abstain is None else (*self.stances, self.abstain)
+
+
+class Splits(_Section):
+    """Shares of events drawn for validation and test where the corpus is one undivided file."""
+
+    validation: float = Field(0.1, gt=0, lt=1)
+    test: float = Field(0.2, ge=0, lt=1)
+
+
+class Corpus(_Section):
+    """Where the pairs come from.
+
+    Either one file a split (``train``, ``validation``, ``test``), or one undivided source (``source``: a file or the
+    name of a data set on the hub) that is divided by event with ``splits``. ``columns`` maps our fields to the source's
+    columns; ``labels`` maps the source's labels to ours, and null drops a label's pairs.
+    """
+
+    train: str | None = None
+    validation: str | None = None
+    test: str | None = None
+    source: str | None = None
+    splits: Splits = Splits()
+    columns: dict[Literal["id", "event", "topic", "lang", "claim", "quote", "speaker", "stance"], str] = {}
+    labels: dict[str, str | None] = {}
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Corpus:
+        if (self.source is None) == (self.train is None):
+            raise ValueError("give either train and validation (and test), or source")
+        if self.train is not None and self.validation is None:
+            raise ValueError("train is given without validation; name a file to choose on")
+        if self.source is not None and (self.validation or self.test):
+            raise ValueError("source is divided by itself; leave validation and test out, or name train instead")
+        return self
+
+
+class PairLinear(_Section):
+    """Logistic regression over pair features.
+
+    ``families`` are the feature families with the value of their sparse features; ``dense_scale`` is the value of one
+    standard deviation of a dense feature; ``C`` the inverse strength of the L2 penalty.
+    """
+
+    kind: Literal["pair-linear"] = "pair-linear"
+    inputs: Literal["pair", "quote"] = "pair"
+    families: dict[Literal[FAMILIES], Annotated[float, Field(gt=0)]] = Field(min_length=1)  # type: ignore[valid-type]
+    lexicons: tuple[str, ...] = ("data/lexicons/ar.yaml", "data/lexicons/en.yaml")
+    C: float = Field(0.3, gt=0)
+    dense_scale: float = Field(1.0, gt=0)
+    class_weight: Literal["balanced"] | None = "balanced"
+
+
+class Evaluation(_Section):
+    """What is measured beside macro-F1 over the stances: ``macro_over``, further sets of labels; ``cross_validation``,
+    folds over training and validation pairs together, grouped by event (0: none); ``test``, whether the chosen model's
+    final figures on the test split are printed."""
+
+    macro_over: tuple[tuple[str, ...], ...] = ()
+    cross_validation: int = Field(0, ge=0)
+    test: bool = False
+
+
+class Tracking(_Section):
+    """Where runs are tracked. ``uri`` null turns tracking off."""
+
+    uri: str | None = "sqlite:///mlflow.db"
+    experiment: str = "claim-stance"
+    model: str = "claim-stance"
+
+
+class Config(_Section):
+    """One whole run."""
+
+    name: str = Field(pattern=r"^[\w.-]+$")
+    description: str
+    corpus: Corpus
+    labels: Labels = Labels()
+    model: PairLinear
+    evaluation: Evaluation = Evaluation()
+    tracking: Tracking = Tracking()
+    export: str = "exports/champion"
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _known_labels(self) -> Config:
+        named = [*self.corpus.labels.values(), *(label for subset in self.evaluation.macro_over for label in subset)]
+        for label in named:
+            if label is not None and label not in self.labels.all:
+                raise ValueError(f"label {label!r} is not one of {', '.join(self.labels.all)}")
+        return self
+
+
+def read_config(path: str | os.PathLike[str]) -> Config:
+    """Read and check a config file; paths in it are taken from the folder where the command is started.
+
+    Raises:
+        ClaimstanceError: the file is missing, not YAML, or a key or value of it is wrong; the message names the key
+            and the nearest valid one.
+    """
+    text = read_text(path)
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f":{mark.line + 1}" if mark else ""
+        raise ClaimstanceError(f"{path}{where}: not YAML: {getattr(error, 'problem', error)}") from None
+    if not isinstance(content, dict):
+        raise ClaimstanceError(f"{path}: expected keys such as {', '.join(Config.model_fields)}")
+    try:
+        return Config.model_validate(content)
+    except ValidationError as error:
+        raise ClaimstanceError(f"{Path(path)}: {_first_problem(error)}") from None
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors()[0]
+    key = ".".join(str(part) for part in problem["loc"] if part != "[key]") or "the run"
+    if problem["type"] == "extra_forbidden":
+        valid = _keys_at(problem["loc"][:-1])
+        return f"unknown key {key!r}, expected one of {', '.join(valid)}{did_you_mean(problem['loc'][-1], valid)}"
+    if problem["loc"][-1:] == ("[key]",) and "expected" in problem.get("ctx", {}):
+        word = problem["loc"][-2]
+        valid = [part.strip("' ") for part in problem["ctx"]["expected"].replace(" or ", ",").split(",")]
+        return f"unknown key {key!r}, expected one of {', '.join(valid)}{did_you_mean(word, valid)}"
+    return f"{key}: {problem['msg'].removeprefix('Value error, ')}"
+
+
+def _keys_at(location: tuple[Any, ...]) -> list[str]:
+    section: type[BaseModel] = Config
+    for part in location:
+        annotation = section.model_fields[part].annotation
+        section = next((kind for kind in (annotation, *get_args(annotation)) if hasattr(kind, "model_fields")), section)
+    return list(section.model_fields)

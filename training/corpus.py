@@ -1,0 +1,251 @@
+"""The corpus as a ``datasets`` dataset: loading with column and label mapping, splitting by event, checking.
+
+``python -m training.corpus DATA…`` checks corpus files and prints what is in them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import datasets
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from claimstance.cli import reporting_errors
+from claimstance.errors import ClaimstanceError, did_you_mean
+from claimstance.files import read_lines, sha256
+from claimstance.records import LABELS, Pair, read_pairs
+from training.config import Config, Corpus
+
+SPLITS = ("train", "validation", "test")
+_READERS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
+_NEEDED = ("quote", "stance")
+_SLICES = ("topic", "lang", "speaker", "genre", "pattern", "form", "contrast")
+
+
+@dataclass(frozen=True)
+class LoadedCorpus:
+    """The splits of a corpus by name, each a Dataset with the columns id, event, quote, claim, stance (ClassLabel) and
+    the annotations; and the SHA-256 of the files it came from, by name."""
+
+    splits: dict[str, datasets.Dataset]
+    digests: dict[str, str]
+
+    @property
+    def digest(self) -> str:
+        """One SHA-256 over all files."""
+        return hashlib.sha256("".join(f"{name} {value}\n" for name, value in self.digests.items()).encode()).hexdigest()
+
+
+def load_corpus(config: Config) -> LoadedCorpus:
+    """Load, map, check and, where it is undivided, split the corpus of a run.
+
+    Raises:
+        ClaimstanceError: a file, column, label or field is wrong, an id occurs twice, or an event is in two splits.
+    """
+    corpus, labels = config.corpus, config.labels.all
+    if corpus.source is not None:
+        whole = _load(corpus.source, corpus, labels, config.model.inputs)
+        parts = split_by_event(whole, corpus.splits.validation, corpus.splits.test, config.seed)
+        digests = {corpus.source: _digest(corpus.source, whole)}
+    else:
+        named = {name: getattr(corpus, name) for name in SPLITS if getattr(corpus, name) is not None}
+        parts = {name: _load(source, corpus, labels, config.model.inputs) for name, source in named.items()}
+        digests = {source: _digest(source, parts[name]) for name, source in named.items()}
+        if not corpus.columns or "event" in corpus.columns:
+            check_splits({named[name]: part for name, part in parts.items()}, official=bool(corpus.columns))
+    return LoadedCorpus(parts, digests)
+
+
+def _digest(source: str, data: datasets.Dataset) -> str:
+    if Path(source).is_file():
+        return sha256(source)
+    return hashlib.sha256(repr(data.to_dict()).encode()).hexdigest()
+
+
+def _load(source: str, corpus: Corpus, labels: Sequence[str], inputs: str) -> datasets.Dataset:
+    ours = Path(source).suffix == ".jsonl" and not corpus.columns and not corpus.labels and set(labels) <= set(LABELS)
+    if ours and inputs == "pair":
+        return _dataset([pair.to_dict() for pair in read_pairs(source)], labels)
+    raw = _read_table(source)
+    columns = _columns(source, raw, corpus, inputs)
+    return _dataset(list(_mapped(source, raw, columns, corpus, labels)), labels)
+
+
+def _read_table(source: str) -> datasets.Dataset:
+    suffix = Path(source).suffix.lower()
+    if suffix not in _READERS:
+        if Path(source).exists() or source.startswith((".", "/")):
+            raise ClaimstanceError(f"{source}: unknown kind of file, expected one of {', '.join(_READERS)}")
+        return _read_hub(source)
+    if suffix == ".parquet":
+        if not Path(source).is_file():
+            raise ClaimstanceError(f"{source}: no such file")
+    elif sum(1 for line in read_lines(source) if line.strip()) == 0:
+        raise ClaimstanceError(f"{source}: the file holds no row")
+    options = {"sep": "\t"} if suffix == ".tsv" else {}
+    with tempfile.TemporaryDirectory() as cache:
+        try:
+            return datasets.load_dataset(
+                _READERS[suffix], data_files=source, split="train", cache_dir=cache, keep_in_memory=True, **options
+            )
+        except datasets.exceptions.DatasetGenerationError as error:
+            raise ClaimstanceError(f"{source}: not readable as {suffix}: {error.__cause__ or error}") from None
+
+
+def _read_hub(name: str) -> datasets.Dataset:
+    try:
+        loaded = datasets.load_dataset(name, split="train")
+    except Exception as error:
+        # The hub client raises errors of many libraries; whatever it was, these are the ways out.
+        raise ClaimstanceError(
+            f"corpus {name!r} is no file here and could not be loaded from the hub ({type(error).__name__}); "
+            f"check the name, the network, or download it and name the file"
+        ) from None
+    return loaded
+
+
+def _columns(source: str, raw: datasets.Dataset, corpus: Corpus, inputs: str) -> dict[str, str]:
+    columns = {name: corpus.columns.get(name, name) for name in ("id", "event", *_NEEDED, "claim", *_SLICES)}
+    needed = (*_NEEDED, "claim") if inputs == "pair" else _NEEDED
+    for name, column in columns.items():
+        if column not in raw.column_names and (name in needed or name in corpus.columns):
+            raise ClaimstanceError(
+                f"{source}: no column {column!r} for {name}, found {', '.join(raw.column_names)}"
+                f"{did_you_mean(column, raw.column_names)}; map it with corpus.columns"
+            )
+    return {name: column for name, column in columns.items() if column in raw.column_names}
+
+
+def _mapped(
+    source: str, raw: datasets.Dataset, columns: Mapping[str, str], corpus: Corpus, labels: Sequence[str]
+) -> Iterable[dict[str, str]]:
+    stance_names = getattr(raw.features[columns["stance"]], "names", None)
+    for number, row in enumerate(raw, start=1):
+        where = f"{source}: row {number}"
+        mapped = {name: row[column] for name, column in columns.items()}
+        for name in ("quote", "claim"):
+            if name in mapped and (not isinstance(mapped[name], str) or not mapped[name].strip()):
+                raise ClaimstanceError(f"{where}: {columns[name]} is empty, expected a text")
+        label = stance_names[mapped["stance"]] if stance_names else str(mapped["stance"])
+        if corpus.labels:
+            if label not in corpus.labels:
+                raise ClaimstanceError(
+                    f"{where}: label {label!r} is not mapped, expected one of {', '.join(corpus.labels)}"
+                    f"{did_you_mean(label, corpus.labels)}; map it with corpus.labels"
+                )
+            label = corpus.labels[label]
+            if label is None:
+                continue
+        if label not in labels:
+            raise ClaimstanceError(
+                f"{where}: stance {label!r} is not one of {', '.join(labels)}{did_you_mean(label, labels)}; "
+                f"map it with corpus.labels"
+            )
+        stem = Path(source).stem
+        yield {
+            "claim": "",
+            **{name: "" if value is None else str(value) for name, value in mapped.items()},
+            "stance": label,
+            "id": str(mapped.get("id", f"{stem}-{number}")),
+            "event": str(mapped.get("event", f"{stem}-{number}")),
+        }
+
+
+def _dataset(rows: list[dict[str, str]], labels: Sequence[str]) -> datasets.Dataset:
+    names = ("id", "event", "quote", "claim", *_SLICES)
+    for row in rows:
+        if row["stance"] not in labels:
+            raise ClaimstanceError(f"{row['id']}: stance {row['stance']!r} is not one of this run's {', '.join(labels)}")
+    features = datasets.Features(
+        {**{name: datasets.Value("string") for name in names}, "stance": datasets.ClassLabel(names=list(labels))}
+    )
+    table = {name: [row.get(name, "") for row in rows] for name in (*names, "stance")}
+    return datasets.Dataset.from_dict(table, features=features)
+
+
+def split_by_event(
+    data: datasets.Dataset, validation: float, test: float, seed: int
+) -> dict[str, datasets.Dataset]:
+    """Divide a dataset into train, validation and test by whole events, drawn with ``seed``.
+
+    Args:
+        data: the pairs, with a column ``event``.
+        validation: share of events for validation (0 to 1).
+        test: share of events for test (0 to 1; 0 for no test split).
+        seed: of the draw.
+    """
+    events = np.unique(np.array(data["event"]))
+    if events.size < 3:
+        raise ClaimstanceError(f"{events.size} events cannot be split three ways; map the column that groups pairs to event")
+    np.random.default_rng(seed).shuffle(events)
+    first = max(1, round(test * events.size)) if test else 0
+    second = first + max(1, round(validation * events.size))
+    where = dict.fromkeys(events[:first].tolist(), "test") | dict.fromkeys(events[first:second].tolist(), "validation")
+    split = np.array([where.get(event, "train") for event in data["event"]])
+    return {name: data.select(np.flatnonzero(split == name)) for name in SPLITS if (split == name).any()}
+
+
+def check_splits(splits: Mapping[str, datasets.Dataset], *, official: bool = False) -> None:
+    """Make sure that no id and no event stands in two splits.
+
+    Args:
+        splits: datasets by the name of their file.
+        official: the splits are somebody else's, as published: shared events are theirs to answer for.
+
+    Raises:
+        ClaimstanceError: an id or event does; the message names it and both files.
+    """
+    for column in ("id",) if official else ("id", "event"):
+        home: dict[str, str] = {}
+        for name, data in splits.items():
+            for value in data.unique(column):
+                if value in home:
+                    raise ClaimstanceError(
+                        f"{column} {value!r} is in {home[value]} and in {name}, expected in one split only; "
+                        f"move all its pairs to one file"
+                    )
+                home[value] = name
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run ``python -m training.corpus``; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m training.corpus", description=__doc__)
+    parser.add_argument("files", nargs="+", metavar="FILE", help="JSONL files of one corpus, one a split")
+    options = parser.parse_args(arguments)
+    return reporting_errors(lambda: _check(options.files), "training.corpus")
+
+
+def _check(files: Sequence[str]) -> None:
+    pairs = {path: read_pairs(path) for path in files}
+    check_splits({path: _dataset([pair.to_dict() for pair in rows], LABELS) for path, rows in pairs.items()})
+    table = Table(title="Corpus: no id or event in two splits, every record valid", title_justify="left")
+    for column in ("file", "pairs", "events", "languages", *LABELS, "in contrast"):
+        table.add_column(column, justify="left" if column in ("file", "languages") else "right")
+    for path, rows in pairs.items():
+        table.add_row(Path(path).name, *_composition(rows))
+    Console().print(table)
+
+
+def _composition(rows: Sequence[Pair]) -> list[str]:
+    stances = Counter(pair.stance for pair in rows)
+    languages = Counter(pair.lang for pair in rows)
+    return [
+        f"{len(rows):,}",
+        str(len({pair.event for pair in rows})),
+        ", ".join(f"{name} {count}" for name, count in languages.most_common()),
+        *(f"{stances[label] / len(rows):.0%}" for label in LABELS),
+        f"{sum(bool(pair.contrast) for pair in rows) / len(rows):.0%}",
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

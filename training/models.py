@@ -1,0 +1,203 @@
+"""The default model, ``pair-linear``: logistic regression over pair features, calibrated, with a threshold to abstain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import datasets
+import numpy as np
+import scipy.optimize
+import scipy.sparse
+import yaml
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold
+
+from claimstance.bundle import Bundle, Manifest
+from claimstance.errors import ClaimstanceError
+from claimstance.features import SLOTS, FeatureExtractor, Features, idf_slots
+from claimstance.files import read_text
+from claimstance.lexicon import Lexicon
+from claimstance.predictor import score, softmax
+from claimstance.words import read_words
+from evaluation import metrics
+from training.config import Config
+
+_ITERATIONS = 300
+_TOLERANCE = 1e-3
+_TEMPERATURES = (0.2, 5.0)
+_THRESHOLDS = np.round(np.arange(0.0, 0.96, 0.01), 2)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted bundle, and what was chosen on validation: ``temperature`` divides the scores of the plain fit."""
+
+    bundle: Bundle
+    temperature: float
+
+
+@dataclass(frozen=True)
+class _Weights:
+    dense: np.ndarray
+    sparse: np.ndarray
+
+
+def read_lexicons(paths: Sequence[str]) -> list[dict]:
+    """Read word lists from YAML files.
+
+    Raises:
+        ClaimstanceError: a file is missing or not YAML.
+    """
+    sources = []
+    for path in paths:
+        try:
+            source = yaml.safe_load(read_text(path))
+            # JSON, which bundles hold, has only texts as keys.
+            source["numbers"] = {str(value): forms for value, forms in (source.get("numbers") or {}).items()}
+            Lexicon([source])
+        except yaml.YAMLError as error:
+            raise ClaimstanceError(f"{path}: not YAML: {error}") from None
+        except ClaimstanceError as error:
+            raise ClaimstanceError(f"{path}: {error}") from None
+        sources.append(source)
+    return sources
+
+
+def fit(config: Config, train: datasets.Dataset, validation: datasets.Dataset, trained_on: dict[str, str]) -> Fitted:
+    """Fit a model on ``train``; choose its temperature and its threshold on ``validation``.
+
+    Args:
+        config: the run.
+        train: pairs with the columns quote, claim and stance.
+        validation: pairs of other events, with the same columns.
+        trained_on: what the manifest says of the data, such as its digest.
+    """
+    model, labels = config.model, config.labels.all
+    lexicons = read_lexicons(model.lexicons)
+    quotes, claims, truth = texts_of(train, model.inputs)
+    lexicon = Lexicon(lexicons)
+    idf = inverse_document_frequency([*quotes, *claims] if model.inputs == "pair" else quotes, lexicon)
+    extractor = FeatureExtractor(lexicon, idf, model.families)
+    weights = _fit_weights(config, extractor(quotes, claims), truth, len(labels))
+    quotes, claims, truth = texts_of(validation, model.inputs)
+    scores = score(extractor(quotes, claims), weights.dense, weights.sparse)
+    temperature = choose_temperature(scores, truth)
+    stances = [index for index, label in enumerate(labels) if label != config.labels.abstain]
+    threshold = 0.0
+    if config.labels.abstain is not None:
+        threshold = choose_threshold(softmax(scores / temperature), truth, stances)
+    manifest = Manifest(
+        name=config.name,
+        labels=labels,
+        abstain_label=config.labels.abstain or "",
+        threshold=threshold,
+        inputs=model.inputs,
+        families=extractor.families,
+        trained_on=trained_on,
+    )
+    calibrated = [(array / temperature).astype(np.float32) for array in (weights.dense, weights.sparse)]
+    return Fitted(Bundle(manifest, *calibrated, idf, lexicons), temperature)
+
+
+def cross_validate(config: Config, data: datasets.Dataset, folds: int) -> np.ndarray:
+    """Return the pooled confusion matrix (labels × labels) of the likeliest label over folds grouped by event."""
+    model, labels = config.model, config.labels.all
+    quotes, claims, truth = (np.array(column) for column in texts_of(data, model.inputs))
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=config.seed)
+    lexicon = Lexicon(read_lexicons(model.lexicons))
+    confusion = np.zeros((len(labels), len(labels)), dtype=np.int64)
+    for inside, outside in splitter.split(quotes, truth, np.array(data["event"])):
+        texts = [*quotes[inside], *claims[inside]] if model.inputs == "pair" else list(quotes[inside])
+        extractor = FeatureExtractor(lexicon, inverse_document_frequency(texts, lexicon), model.families)
+        features = extractor(quotes[inside].tolist(), claims[inside].tolist())
+        weights = _fit_weights(config, features, truth[inside], len(labels))
+        features = extractor(quotes[outside].tolist(), claims[outside].tolist())
+        predicted = score(features, weights.dense, weights.sparse).argmax(axis=1)
+        confusion += metrics.confusion_matrix(truth[outside], predicted, len(labels))
+    return confusion
+
+
+def texts_of(data: datasets.Dataset, inputs: str) -> tuple[list[str], list[str], np.ndarray]:
+    """Return quotes, claims (empty for a model of quotes alone) and label indices of a dataset."""
+    claims = list(data["claim"]) if inputs == "pair" else [""] * len(data)
+    return list(data["quote"]), claims, np.array(data["stance"], dtype=np.int64)
+
+
+def inverse_document_frequency(texts: Sequence[str], lexicon: Lexicon) -> np.ndarray:
+    """Return log((1 + texts) / (1 + texts with the stem)) by ``idf_slots`` (65,536, float32; smoothed idf of
+    scikit-learn's TfidfTransformer without its added one)."""
+    words = read_words(list(texts))
+    slots = idf_slots(lexicon.read(words))
+    seen = np.unique(words.text.astype(np.int64) << 16 | slots) & 0xFFFF
+    frequency = np.bincount(seen, minlength=1 << 16)
+    return np.log((1 + len(texts)) / (1 + frequency)).astype(np.float32)
+
+
+def _fit_weights(config: Config, features: Features, truth: np.ndarray, labels: int) -> _Weights:
+    """Fit standardised dense and hashed sparse features together and fold the standardisation into the weights."""
+    absent = set(range(labels)) - set(truth.tolist())
+    if absent:
+        names = ", ".join(config.labels.all[index] for index in sorted(absent))
+        raise ClaimstanceError(f"no training pair is labelled {names}; add some or leave the label out of the run")
+    count = truth.size
+    sparse = scipy.sparse.coo_matrix((features.value, (features.pair, features.slot)), shape=(count, SLOTS)).tocsr()
+    dense = features.dense.astype(np.float64)
+    mean, deviation = dense.mean(axis=0), dense.std(axis=0)
+    scale = np.where(deviation > 1e-9, config.model.dense_scale / np.maximum(deviation, 1e-9), 0.0)
+    used = np.unique(sparse.indices)
+    matrix = scipy.sparse.hstack((scipy.sparse.csr_matrix((dense - mean) * scale), sparse[:, used]), format="csr")
+    regression = LogisticRegression(
+        C=config.model.C,
+        class_weight=config.model.class_weight,
+        max_iter=_ITERATIONS,
+        tol=_TOLERANCE,
+        random_state=config.seed,
+    ).fit(matrix, truth)
+    coefficients, intercept = regression.coef_.T, regression.intercept_
+    if labels == 2:
+        coefficients = np.hstack((-coefficients / 2, coefficients / 2))
+        intercept = np.array([-intercept[0] / 2, intercept[0] / 2])
+    width = dense.shape[1]
+    folded = coefficients[:width] * scale[:, None]
+    table = np.zeros((SLOTS, labels))
+    table[used] = coefficients[width:]
+    return _Weights(np.vstack((folded, intercept - mean @ folded)), table)
+
+
+def choose_temperature(scores: np.ndarray, truth: np.ndarray) -> float:
+    """Return the temperature that minimises the negative log-likelihood of softmax(scores / temperature).
+
+    Args:
+        scores: n × k.
+        truth: n label indices.
+
+    Source: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017.
+    """
+
+    def loss(log_temperature: float) -> float:
+        probabilities = softmax(scores / np.exp(log_temperature))
+        return float(-np.log(np.maximum(probabilities[np.arange(truth.size), truth], 1e-12)).mean())
+
+    bounds = tuple(np.log(_TEMPERATURES))
+    return float(np.exp(scipy.optimize.minimize_scalar(loss, bounds=bounds, method="bounded").x))
+
+
+def choose_threshold(probabilities: np.ndarray, truth: np.ndarray, stances: Sequence[int]) -> float:
+    """Return the confidence below which to abstain that maximises macro-F1 over the stances.
+
+    Among equally good thresholds the middle one is taken, which is the steadiest on other data.
+    """
+    stances = np.asarray(stances)
+    labels = probabilities.shape[1]
+    (abstain,) = set(range(labels)) - set(stances.tolist())
+    best = stances[probabilities[:, stances].argmax(axis=1)]
+    confidence = probabilities[np.arange(truth.size), best]
+    figures = [
+        metrics.macro_f1(
+            metrics.confusion_matrix(truth, np.where(confidence >= threshold, best, abstain), labels), stances
+        )
+        for threshold in _THRESHOLDS
+    ]
+    good = np.flatnonzero(np.isclose(figures, max(figures)))
+    return float(_THRESHOLDS[good[good.size // 2]])
