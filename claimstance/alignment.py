@@ -45,9 +45,7 @@ def align(words: Words, reading: Reading, pairs: int) -> Alignment:
     return Alignment(pair, side, exact, similarity, similarity >= SIMILAR, turned)
 
 
-def _match_stems(
-    pair: np.ndarray, side: np.ndarray, reading: Reading, pairs: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _match_stems(pair: np.ndarray, side: np.ndarray, reading: Reading, pairs: int) -> tuple[np.ndarray, np.ndarray]:
     """Find stems that stand on both sides of a pair by one sort: the runs of equal keys are the distinct stems."""
     exact = np.zeros(pair.size, dtype=bool)
     turned = np.zeros(pairs, dtype=np.int64)
@@ -67,9 +65,7 @@ def _match_stems(
     return exact, turned
 
 
-def _compare_spellings(
-    words: Words, left: np.ndarray, pair: np.ndarray, side: np.ndarray, pairs: int
-) -> np.ndarray:
+def _compare_spellings(words: Words, left: np.ndarray, pair: np.ndarray, side: np.ndarray, pairs: int) -> np.ndarray:
     """Return for each word in ``left`` its similarity to the most similar left-over word of the other side."""
     best = np.zeros(left.size, dtype=np.float32)
     if not left.size:

@@ -13,9 +13,10 @@ from claimstance.words import read_words
 _SENTENCE_END = re.compile(r"(?<=[.!?؟…])[\"”»“'’)\]]*(?=\s)|\n+")
 _WORD = re.compile(r"[^\W_]+(?:[\u064B-\u0652\u0670\u0640'’]+[^\W_]*)*")
 _SHORTEST_SENTENCE = 4
-_LONGEST_SPEAKER = 7
+_LONGEST_SPEAKER = 6
 _ABBREVIATION = re.compile(r"(?:\b[^\W\d_]|\b(?:Mr|Mrs|Ms|Dr|St|No|Gen|Sen|Rep|Col|Lt|Prof))\.$")
 _COMMAS = "،,"
+_COMPLEMENTISER = re.compile(r"[وف]?ب?[أإ]ن|that$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,41 +68,39 @@ def speaker_of(sentence: str, lexicon: Lexicon) -> str:
     if reading.classes.size != len(words):
         return ""
     reporting = np.flatnonzero(reading.has("assert", "ratify", "deny", "allege"))
-    function = (reading.classes & FUNCTION) != 0
     for verb in reporting[:3].tolist():
         arabic = "\u0600" <= words[verb].group()[0] <= "\u06ff"
-        after = _following(sentence, words, verb, reading, function)
-        before = _preceding(sentence, words, verb)
+        after = _following(sentence, words, verb, reading)
+        before = _preceding(sentence, words, verb, between_commas=arabic)
         first, second = (after, before) if arabic else (before, after)
         if first or second:
             return first or second
     return ""
 
 
-def _following(sentence: str, words: list[re.Match[str]], verb: int, reading: Reading, function: np.ndarray) -> str:
-    last = verb
+def _following(sentence: str, words: list[re.Match[str]], verb: int, reading: Reading) -> str:
+    """Return the words after a verb up to a mark, a complementiser or a preposition; empty if anything else ends them."""
+    function = (reading.classes & FUNCTION) != 0
+    object_follows = reading.has("ratify", "deny")
     for index in range(verb + 1, min(verb + 2 + _LONGEST_SPEAKER, len(words))):
         gap = sentence[words[index - 1].end() : words[index].start()]
         closed = gap.strip(" \t\u200f\u200e") != ""
-        if closed or function[index] or reading.classes[index]:
-            if closed and gap.strip()[0] in _COMMAS and last > verb:
-                last = _apposition(sentence, words, index, last)
-            return sentence[words[verb + 1].start() : words[last].end()] if last > verb else ""
-        last = index
+        if closed or function[index]:
+            # «نفى الوزير وصول…»: without a mark or «أن», the object of denying and confirming runs into the subject.
+            plain = closed or _COMPLEMENTISER.match(words[index].group()) or not object_follows[verb]
+            return sentence[words[verb + 1].start() : words[index - 1].end()] if plain and index > verb + 1 else ""
+        if reading.classes[index]:
+            return ""
     return ""
 
 
-def _apposition(sentence: str, words: list[re.Match[str]], index: int, last: int) -> int:
-    """Return the last word of a short name set off by commas («الرئيس، فلان الفلاني،»), or ``last``."""
-    for end in range(index, min(index + 4, len(words))):
-        if sentence[words[end].end() : words[end].end() + 1] in _COMMAS and index < end:
-            return end
-        if sentence[words[end].end() : words[end].end() + 1] not in ("", " "):
-            break
-    return last
-
-
-def _preceding(sentence: str, words: list[re.Match[str]], verb: int) -> str:
+def _preceding(sentence: str, words: list[re.Match[str]], verb: int, *, between_commas: bool) -> str:
+    """Return the words before a verb back to a mark or the start; Arabic puts a comma between such a subject and it."""
+    if verb == 0:
+        return ""
+    mark = sentence[words[verb - 1].end() : words[verb].start()].strip()
+    if between_commas and mark not in tuple(_COMMAS):
+        return ""
     first = verb
     while first > 0 and verb - first <= _LONGEST_SPEAKER:
         gap = sentence[words[first - 1].end() : words[first].start()]

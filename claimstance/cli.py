@@ -52,7 +52,9 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--claim", help="the claim of one pair")
     predict.add_argument("--quote", help="the quote of one pair")
     predict.add_argument("--input", metavar="FILE", help="JSONL file with the fields quote and claim")
-    predict.add_argument("--output", metavar="FILE", help="JSONL file to write: the input's fields and the prediction's")
+    predict.add_argument(
+        "--output", metavar="FILE", help="JSONL file to write: the input's fields and the prediction's"
+    )
     predict.set_defaults(run=_predict)
     article = commands.add_parser("article", help="label the sentences of an article against a claim")
     article.add_argument("file", metavar="FILE", help="the article, a UTF-8 text file")

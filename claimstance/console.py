@@ -16,12 +16,19 @@ from claimstance.predictor import Prediction
 _Item = TypeVar("_Item")
 _COLOURS = {"assert": "blue", "deny": "red", "confirm": "green"}
 ABSTAINS = "–"
+_WIDTH = 110
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return where commands print: as wide as the terminal, and wide enough for the tables where there is none."""
+    found = Console(stderr=stderr)
+    return found if found.is_terminal else Console(stderr=stderr, width=max(found.width, _WIDTH))
 
 
 def progress(items: Iterable[_Item], label: str, total: int | None = None) -> Iterator[_Item]:
     """Yield the items while showing on standard error how many are done and how long is left."""
     columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    with Progress(*columns, console=console(stderr=True)) as bar:
         yield from bar.track(items, total=total)
 
 
@@ -41,4 +48,4 @@ def print_statements(claim: str, statements: Sequence[Statement], predictions: S
             Text(statement.speaker or "?"),
             Text(statement.text),
         )
-    Console().print(table)
+    console().print(table)

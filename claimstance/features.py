@@ -27,7 +27,7 @@ SLOTS = 1 << 16
 """Number of slots that sparse features are hashed into."""
 
 REGIONS = ("before", "ahead", "within", "behind", "after")
-"""Where a word of the quote stands: before the focus clause; in it, ahead of, within or behind its aligned words; after it."""
+"""Where a word of the quote stands: before the focus clause; in it, ahead of, within or behind its aligned words; after."""
 
 _TURNING = ("negator", "deny", "falsehood")
 _RATIFYING = ("ratify", "truth", "evidence")
@@ -51,8 +51,8 @@ class PairView:
     """One batch of pairs as the feature families see it: words, cues, alignment and the focus clause of each quote.
 
     ``content`` marks words that are neither function words nor negators; ``full_weight`` is the idf of every word and
-    ``weight`` that of content words, 0 elsewhere; ``region`` is the index in REGIONS of each word of a quote; ``claim_turned`` (n) is the parity of the
-    negations in each claim.
+    ``weight`` that of content words, 0 elsewhere; ``region`` is the index in REGIONS of each word of a quote;
+    ``claim_turned`` (n) is the parity of the negations in each claim.
     """
 
     words: Words

@@ -41,7 +41,7 @@ FUNCTION = 1 << len(CUE_CLASSES)
 NUMBER = FUNCTION << 1
 _STARTS_PHRASE = NUMBER << 1
 _LONGEST_PHRASE = 4
-_SECTIONS = ("language", "version", "inflection", "cues", "function_words", "numbers", "opposites")
+_SECTIONS = ("language", "version", "inflection", "cues", "function_words", "exceptions", "numbers", "opposites")
 _CUE_KEYS = ("about", "words", "verbs", "nouns")
 
 
@@ -173,9 +173,7 @@ class Lexicon:
             opposite=self._opposites[rows],
         )
 
-    def _apply_phrases(
-        self, words: Words, spelled: np.ndarray, first_word: np.ndarray, rows: np.ndarray
-    ) -> np.ndarray:
+    def _apply_phrases(self, words: Words, spelled: np.ndarray, first_word: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Put the row of each phrase at its first word, in place, and return which words a phrase hides."""
         hidden = np.zeros(words.count, dtype=bool)
         starts = np.flatnonzero(self._classes[rows] & np.uint32(_STARTS_PHRASE))
@@ -244,6 +242,8 @@ def _cue_entries(source: Mapping[str, Any]) -> Iterator[tuple[str, int, Iterable
             yield name, cue_bit(name), _verb_forms(verb, inflection)
     for word in source.get("function_words") or ():
         yield "function", FUNCTION, (word,)
+    for word in source.get("exceptions") or ():
+        yield "exception", 0, (word,)
 
 
 def _verb_forms(verb: Mapping[str, Sequence[str]], inflection: Mapping[str, Sequence[str]]) -> Iterator[str]:

@@ -96,7 +96,9 @@ class Predictor:
             elif isinstance(pair, tuple) and len(pair) == 2 and all(isinstance(text, str) for text in pair):
                 quote, claim = pair
             else:
-                raise ClaimstanceError(f"pair {number} is {pair!r:.80}, expected a Pair or a (quote, claim) tuple of texts")
+                raise ClaimstanceError(
+                    f"pair {number} is {pair!r:.80}, expected a Pair or a (quote, claim) tuple of texts"
+                )
             if self.manifest.inputs == "quote":
                 claim = ""
             elif not claim:

@@ -119,7 +119,7 @@ def read_json_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, dict[st
         except RecursionError:
             raise RecordError(f"{path}:{number}: JSON nested too deeply, expected one flat object a line") from None
         if not isinstance(row, dict):
-            raise RecordError(f"{path}:{number}: {_shown(row)}, expected a JSON object such as {{\"quote\": …}}")
+            raise RecordError(f'{path}:{number}: {_shown(row)}, expected a JSON object such as {{"quote": …}}')
         seen = True
         yield number, row
     if not seen:
@@ -137,5 +137,12 @@ def write_json_lines(path: str | os.PathLike[str], rows: Iterable[dict[str, Any]
 
 
 def _shown(value: object) -> str:
-    kinds = {dict: "an object", list: "a list", bool: "true or false", int: "a number", float: "a number", str: "a text"}
+    kinds = {
+        dict: "an object",
+        list: "a list",
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+        str: "a text",
+    }
     return "null" if value is None else kinds.get(type(value), type(value).__name__)

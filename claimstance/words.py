@@ -136,7 +136,9 @@ def _unit_set(letters: str) -> np.ndarray:
 
 _CONJUNCTIONS = _unit_set("وف")
 _PREPOSITIONS = _unit_set("بلك")
-_LONG_SUFFIXES = tuple(_pair for _pair in ("ات", "ون", "ين", "ان", "ها", "هم", "هن", "نا", "وا", "يه", "ته", "تي", "es", "ed", "ly"))
+_LONG_SUFFIXES = tuple(
+    _pair for _pair in ("ات", "ون", "ين", "ان", "ها", "هم", "هن", "نا", "وا", "يه", "ته", "تي", "es", "ed", "ly")
+)
 _SHORT_SUFFIXES = _unit_set("هياتكs")
 _LONG_CODES = np.array(sorted(ord(pair[0]) << 16 | ord(pair[1]) for pair in _LONG_SUFFIXES), dtype=np.int64)
 _MIN_STEM = 3

@@ -6,10 +6,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from rich.console import Console
 from rich.table import Table
 
 from claimstance.cli import reporting_errors
+from claimstance.console import console
 from claimstance.predictor import Predictor
 from evaluation import metrics
 from evaluation.scoring import Scores, read_labelled, score_model
@@ -34,13 +34,18 @@ def print_scores(scores: Scores, title: str) -> None:
     """Print the figures of every label, the confusion matrix and the overall figures with their intervals."""
     table = Table(title=title, title_justify="left")
     for column in ("true label", "precision", "recall", "F1", *(f"→ {label}" for label in scores.labels)):
-        table.add_column(column, justify="left" if column == "true label" else "right")
+        table.add_column(column, justify="left" if column == "true label" else "right", no_wrap=True)
     for number, label in enumerate(scores.labels):
         by_label = [f"{scores.figures[f'{name}_{label}']:.3f}" for name in ("precision", "recall", "f1")]
         table.add_row(label, *by_label, *(str(count) for count in scores.confusion[number]))
-    console = Console()
-    console.print(table)
-    for name in (metrics.ACCURACY, metrics.COVERAGE, metrics.CALIBRATION_ERROR, metrics.BRIER, metrics.RISK_COVERAGE_AREA):
+    console().print(table)
+    for name in (
+        metrics.ACCURACY,
+        metrics.COVERAGE,
+        metrics.CALIBRATION_ERROR,
+        metrics.BRIER,
+        metrics.RISK_COVERAGE_AREA,
+    ):
         print(f"{name} {scores.figures[name]:.3f}")
     for name, (low, high) in scores.interval.items():
         print(f"{name} {scores.figures[name]:.3f}  (95 % interval {low:.3f} to {high:.3f}, by event)")

@@ -59,7 +59,9 @@ def read_labelled(path: str | os.PathLike[str], predictor: Predictor) -> Labelle
     for number, row in read_json_lines(path):
         for name in needed:
             if not isinstance(row.get(name), str) or not row[name].strip():
-                raise RecordError(f"{path}:{number}: {name} is missing or empty, expected the fields {', '.join(needed)}")
+                raise RecordError(
+                    f"{path}:{number}: {name} is missing or empty, expected the fields {', '.join(needed)}"
+                )
         if row["stance"] not in labels:
             raise RecordError(
                 f"{path}:{number}: stance {row['stance']!r} is not one of the model's labels, "
@@ -90,9 +92,10 @@ def score_model(predictor: Predictor, pairs: LabelledPairs, macro_over: Sequence
     given = [prediction.stance or manifest.abstain_label for prediction in predictions]
     predicted = np.array([index[label] for label in given])
     confidence = np.array([prediction.confidence for prediction in predictions])
-    correct = predicted == truth
     took_stance = np.array([prediction.stance is not None for prediction in predictions])
-    best_stance = np.array([max(manifest.stances, key=prediction.probabilities.__getitem__) for prediction in predictions])
+    best_stance = np.array(
+        [max(manifest.stances, key=prediction.probabilities.__getitem__) for prediction in predictions]
+    )
     stance_right = best_stance == np.array(pairs.labels)
 
     confusion = metrics.confusion_matrix(truth, predicted, len(labels))

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import signal
 import sys
 import warnings
 from collections.abc import Sequence
 
-from rich.console import Console
+import datasets
 from rich.table import Table
 
 from claimstance.cli import reporting_errors
+from claimstance.console import console
 from evaluation import metrics
 from evaluation.__main__ import print_scores
 from training.config import read_config
@@ -22,7 +24,9 @@ from training.experiment import Outcome, run_experiment
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
-    parser.add_argument("configs", nargs="+", metavar="CONFIG", help="YAML file of one run, such as configs/pair-linear.yaml")
+    parser.add_argument(
+        "configs", nargs="+", metavar="CONFIG", help="YAML file of one run, such as configs/pair-linear.yaml"
+    )
     options = parser.parse_args(arguments)
     return reporting_errors(lambda: _train(options.configs), "training")
 
@@ -32,12 +36,12 @@ def _train(paths: Sequence[str]) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("training: told to stop"))
     _quiet_libraries()
     configs = [read_config(path) for path in paths]
-    console = Console(stderr=True)
-    with console.status("starting") as status:
+    screen = console(stderr=True)
+    with screen.status("starting") as status:
 
         def say(line: str) -> None:
             status.update(line)
-            console.print(line, highlight=False)
+            screen.print(line, highlight=False)
 
         outcome = run_experiment(configs, say)
     _print_outcome(outcome)
@@ -45,10 +49,12 @@ def _train(paths: Sequence[str]) -> None:
 
 def _print_outcome(outcome: Outcome) -> None:
     chosen = outcome.chosen
-    table = Table(title="Candidates, best first by macro-F1 over the stances on validation", title_justify="left")
+    table = Table(
+        title="Candidates, best first by macro-F1 over the stances on validation; F1 by label", title_justify="left"
+    )
     labels = chosen.validation.labels
-    for column in ("candidate", "macro-F1", "95 % interval", *(f"F1 {label}" for label in labels), "coverage", "version"):
-        table.add_column(column, justify="left" if column == "candidate" else "right")
+    for column in ("candidate", "macro-F1", "95 % interval", *labels, "version"):
+        table.add_column(column, justify="left" if column == "candidate" else "right", no_wrap=True)
     for candidate in outcome.candidates:
         figures = candidate.validation.figures
         low, high = candidate.validation.interval[metrics.MACRO_F1]
@@ -56,12 +62,11 @@ def _print_outcome(outcome: Outcome) -> None:
         table.add_row(
             candidate.config.name,
             f"{figures[metrics.MACRO_F1]:.3f}",
-            f"{low:.3f} to {high:.3f}",
+            f"{low:.3f}–{high:.3f}",
             *by_label,
-            f"{figures[metrics.COVERAGE]:.0%}",
             candidate.run.version or "–",
         )
-    Console().print(table)
+    console().print(table)
     print(f"chosen: {chosen.config.name}, exported to {chosen.config.export}, tracked in {chosen.tracker.where}")
     if outcome.test is None:
         return
@@ -71,11 +76,11 @@ def _print_outcome(outcome: Outcome) -> None:
 
 
 def _quiet_libraries() -> None:
+    """Keep the libraries' own progress and advice off the screen; what goes wrong is still raised."""
     warnings.filterwarnings("ignore", module=r"mlflow|datasets|google|pydantic")
-    for name in ("mlflow", "alembic", "datasets", "git"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    import datasets
-
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    logging.getLogger("alembic").setLevel(logging.ERROR)
     datasets.disable_progress_bars()
 
 

@@ -68,7 +68,9 @@ class PairLinear(_Section):
     """Logistic regression over pair features.
 
     ``families`` are the feature families with the value of their sparse features; ``dense_scale`` is the value of one
-    standard deviation of a dense feature; ``C`` the inverse strength of the L2 penalty.
+    standard deviation of a dense feature; ``C`` the inverse strength of the L2 penalty. ``mismatched`` adds, for each
+    training pair, so many quotes met with a claim of another event, labelled as taking no stance: the sentences of an
+    article are mostly about something else.
     """
 
     kind: Literal["pair-linear"] = "pair-linear"
@@ -78,6 +80,7 @@ class PairLinear(_Section):
     C: float = Field(0.3, gt=0)
     dense_scale: float = Field(1.0, gt=0)
     class_weight: Literal["balanced"] | None = "balanced"
+    mismatched: float = Field(0.0, ge=0, le=1)
 
 
 class Evaluation(_Section):
@@ -110,6 +113,12 @@ class Config(_Section):
     tracking: Tracking = Tracking()
     export: str = "exports/champion"
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _can_mismatch(self) -> Config:
+        if self.model.mismatched and (self.labels.abstain is None or self.model.inputs == "quote"):
+            raise ValueError("model.mismatched needs claims and a label of no stance (labels.abstain); set it to 0")
+        return self
 
     @model_validator(mode="after")
     def _known_labels(self) -> Config:

@@ -1,28 +1,19 @@
-"""The corpus as a ``datasets`` dataset: loading with column and label mapping, splitting by event, checking.
-
-``python -m training.corpus DATA…`` checks corpus files and prints what is in them.
-"""
+"""The corpus as a ``datasets`` dataset: loading with column and label mapping, splitting by event, checking."""
 
 from __future__ import annotations
 
-import argparse
 import hashlib
-import sys
 import tempfile
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import datasets
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
-from claimstance.cli import reporting_errors
 from claimstance.errors import ClaimstanceError, did_you_mean
 from claimstance.files import read_lines, sha256
-from claimstance.records import LABELS, Pair, read_pairs
+from claimstance.records import LABELS, read_pairs
 from training.config import Config, Corpus
 
 SPLITS = ("train", "validation", "test")
@@ -74,10 +65,10 @@ def _digest(source: str, data: datasets.Dataset) -> str:
 def _load(source: str, corpus: Corpus, labels: Sequence[str], inputs: str) -> datasets.Dataset:
     ours = Path(source).suffix == ".jsonl" and not corpus.columns and not corpus.labels and set(labels) <= set(LABELS)
     if ours and inputs == "pair":
-        return _dataset([pair.to_dict() for pair in read_pairs(source)], labels)
+        return dataset_of([pair.to_dict() for pair in read_pairs(source)], labels)
     raw = _read_table(source)
     columns = _columns(source, raw, corpus, inputs)
-    return _dataset(list(_mapped(source, raw, columns, corpus, labels)), labels)
+    return dataset_of(list(_mapped(source, raw, columns, corpus, labels)), labels)
 
 
 def _read_table(source: str) -> datasets.Dataset:
@@ -94,7 +85,7 @@ def _read_table(source: str) -> datasets.Dataset:
     options = {"sep": "\t"} if suffix == ".tsv" else {}
     with tempfile.TemporaryDirectory() as cache:
         try:
-            return datasets.load_dataset(
+            return datasets.loaddataset_of(
                 _READERS[suffix], data_files=source, split="train", cache_dir=cache, keep_in_memory=True, **options
             )
         except datasets.exceptions.DatasetGenerationError as error:
@@ -103,7 +94,7 @@ def _read_table(source: str) -> datasets.Dataset:
 
 def _read_hub(name: str) -> datasets.Dataset:
     try:
-        loaded = datasets.load_dataset(name, split="train")
+        loaded = datasets.loaddataset_of(name, split="train")
     except Exception as error:
         # The hub client raises errors of many libraries; whatever it was, these are the ways out.
         raise ClaimstanceError(
@@ -160,11 +151,14 @@ def _mapped(
         }
 
 
-def _dataset(rows: list[dict[str, str]], labels: Sequence[str]) -> datasets.Dataset:
+def dataset_of(rows: list[dict[str, str]], labels: Sequence[str]) -> datasets.Dataset:
+    """Make a dataset of records; ``stance`` becomes a ClassLabel over ``labels``."""
     names = ("id", "event", "quote", "claim", *_SLICES)
     for row in rows:
         if row["stance"] not in labels:
-            raise ClaimstanceError(f"{row['id']}: stance {row['stance']!r} is not one of this run's {', '.join(labels)}")
+            raise ClaimstanceError(
+                f"{row['id']}: stance {row['stance']!r} is not one of this run's {', '.join(labels)}"
+            )
     features = datasets.Features(
         {**{name: datasets.Value("string") for name in names}, "stance": datasets.ClassLabel(names=list(labels))}
     )
@@ -172,9 +166,7 @@ def _dataset(rows: list[dict[str, str]], labels: Sequence[str]) -> datasets.Data
     return datasets.Dataset.from_dict(table, features=features)
 
 
-def split_by_event(
-    data: datasets.Dataset, validation: float, test: float, seed: int
-) -> dict[str, datasets.Dataset]:
+def split_by_event(data: datasets.Dataset, validation: float, test: float, seed: int) -> dict[str, datasets.Dataset]:
     """Divide a dataset into train, validation and test by whole events, drawn with ``seed``.
 
     Args:
@@ -185,7 +177,9 @@ def split_by_event(
     """
     events = np.unique(np.array(data["event"]))
     if events.size < 3:
-        raise ClaimstanceError(f"{events.size} events cannot be split three ways; map the column that groups pairs to event")
+        raise ClaimstanceError(
+            f"{events.size} events cannot be split three ways; map the column that groups pairs to event"
+        )
     np.random.default_rng(seed).shuffle(events)
     first = max(1, round(test * events.size)) if test else 0
     second = first + max(1, round(validation * events.size))
@@ -216,36 +210,7 @@ def check_splits(splits: Mapping[str, datasets.Dataset], *, official: bool = Fal
                 home[value] = name
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run ``python -m training.corpus``; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m training.corpus", description=__doc__)
-    parser.add_argument("files", nargs="+", metavar="FILE", help="JSONL files of one corpus, one a split")
-    options = parser.parse_args(arguments)
-    return reporting_errors(lambda: _check(options.files), "training.corpus")
-
-
-def _check(files: Sequence[str]) -> None:
-    pairs = {path: read_pairs(path) for path in files}
-    check_splits({path: _dataset([pair.to_dict() for pair in rows], LABELS) for path, rows in pairs.items()})
-    table = Table(title="Corpus: no id or event in two splits, every record valid", title_justify="left")
-    for column in ("file", "pairs", "events", "languages", *LABELS, "in contrast"):
-        table.add_column(column, justify="left" if column in ("file", "languages") else "right")
-    for path, rows in pairs.items():
-        table.add_row(Path(path).name, *_composition(rows))
-    Console().print(table)
-
-
-def _composition(rows: Sequence[Pair]) -> list[str]:
-    stances = Counter(pair.stance for pair in rows)
-    languages = Counter(pair.lang for pair in rows)
-    return [
-        f"{len(rows):,}",
-        str(len({pair.event for pair in rows})),
-        ", ".join(f"{name} {count}" for name, count in languages.most_common()),
-        *(f"{stances[label] / len(rows):.0%}" for label in LABELS),
-        f"{sum(bool(pair.contrast) for pair in rows) / len(rows):.0%}",
-    ]
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    from training.corpus_commands import main
+
+    raise SystemExit(main())

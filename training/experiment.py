@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
+import datasets
 
 from claimstance.bundle import bundle_digest, write_bundle
 from claimstance.errors import ClaimstanceError
@@ -98,7 +98,9 @@ def _check_comparable(configs: Sequence[Config]) -> None:
     names = [config.name for config in configs]
     repeated = {name for name in names if names.count(name) > 1}
     if repeated:
-        raise ClaimstanceError(f"two candidates are called {', '.join(sorted(repeated))}; give each config its own name")
+        raise ClaimstanceError(
+            f"two candidates are called {', '.join(sorted(repeated))}; give each config its own name"
+        )
     for config in configs[1:]:
         for part in ("corpus", "labels", "export", "evaluation"):
             if getattr(config, part) != getattr(configs[0], part):
@@ -111,9 +113,7 @@ def _tracking(config: Config) -> tuple[str | None, str, str]:
     return config.tracking.uri, config.tracking.experiment, config.tracking.model
 
 
-def _train(
-    config: Config, corpus: LoadedCorpus, tracker: MlflowTracker | NullTracker, folder: Path, say
-) -> Candidate:
+def _train(config: Config, corpus: LoadedCorpus, tracker: MlflowTracker | NullTracker, folder: Path, say) -> Candidate:
     say(f"{config.name}: fitting")
     with ExitStack() as stack:
         run = stack.enter_context(tracker.run(config.name, config.description))
@@ -141,8 +141,6 @@ def _score(predictor: Predictor, corpus: LoadedCorpus, split: str, config: Confi
 
 
 def _cross_validation_figures(config: Config, corpus: LoadedCorpus) -> dict[str, float]:
-    import datasets
-
     both = datasets.concatenate_datasets([corpus.splits["train"], corpus.splits["validation"]])
     confusion = cross_validate(config, both, config.evaluation.cross_validation)
     index = {label: number for number, label in enumerate(config.labels.all)}
@@ -176,7 +174,10 @@ def _results(
         yield Artifact(reliability, "pictures")
     low, high = scores.interval[metrics.MACRO_F1]
     headline = f"validation macro-F1 {scores.figures[metrics.MACRO_F1]:.3f} ({low:.3f} to {high:.3f})"
-    yield Model(folder, config.labels.all, config.model.inputs, f"{config.name}: {headline}. {config.description}")
+    tags = {"candidate": config.name, "validation_macro_f1": f"{scores.figures[metrics.MACRO_F1]:.3f}"}
+    yield Model(
+        folder, config.labels.all, config.model.inputs, f"{config.name}: {headline}. {config.description}", tags
+    )
 
 
 def _flat(values: dict, prefix: str = "") -> dict[str, object]:
@@ -187,9 +188,3 @@ def _flat(values: dict, prefix: str = "") -> dict[str, object]:
         else:
             flat[f"{prefix}{key}"] = value
     return flat
-
-
-def majority_macro_f1(truth: np.ndarray, labels: int, over: Sequence[int]) -> float:
-    """Return the macro-F1 of always giving the commonest label, the floor that any model must clear."""
-    predicted = np.full(truth.size, np.bincount(truth, minlength=labels).argmax())
-    return metrics.macro_f1(metrics.confusion_matrix(truth, predicted, labels), over)

@@ -79,6 +79,7 @@ def fit(config: Config, train: datasets.Dataset, validation: datasets.Dataset, t
     lexicon = Lexicon(lexicons)
     idf = inverse_document_frequency([*quotes, *claims] if model.inputs == "pair" else quotes, lexicon)
     extractor = FeatureExtractor(lexicon, idf, model.families)
+    quotes, claims, truth = _with_mismatched(config, quotes, claims, truth, np.array(train["event"]))
     weights = _fit_weights(config, extractor(quotes, claims), truth, len(labels))
     quotes, claims, truth = texts_of(validation, model.inputs)
     scores = score(extractor(quotes, claims), weights.dense, weights.sparse)
@@ -107,11 +108,14 @@ def cross_validate(config: Config, data: datasets.Dataset, folds: int) -> np.nda
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=config.seed)
     lexicon = Lexicon(read_lexicons(model.lexicons))
     confusion = np.zeros((len(labels), len(labels)), dtype=np.int64)
-    for inside, outside in splitter.split(quotes, truth, np.array(data["event"])):
+    events = np.array(data["event"])
+    for inside, outside in splitter.split(quotes, truth, events):
         texts = [*quotes[inside], *claims[inside]] if model.inputs == "pair" else list(quotes[inside])
         extractor = FeatureExtractor(lexicon, inverse_document_frequency(texts, lexicon), model.families)
-        features = extractor(quotes[inside].tolist(), claims[inside].tolist())
-        weights = _fit_weights(config, features, truth[inside], len(labels))
+        known = _with_mismatched(
+            config, quotes[inside].tolist(), claims[inside].tolist(), truth[inside], events[inside]
+        )
+        weights = _fit_weights(config, extractor(*known[:2]), known[2], len(labels))
         features = extractor(quotes[outside].tolist(), claims[outside].tolist())
         predicted = score(features, weights.dense, weights.sparse).argmax(axis=1)
         confusion += metrics.confusion_matrix(truth[outside], predicted, len(labels))
@@ -122,6 +126,24 @@ def texts_of(data: datasets.Dataset, inputs: str) -> tuple[list[str], list[str],
     """Return quotes, claims (empty for a model of quotes alone) and label indices of a dataset."""
     claims = list(data["claim"]) if inputs == "pair" else [""] * len(data)
     return list(data["quote"]), claims, np.array(data["stance"], dtype=np.int64)
+
+
+def _with_mismatched(
+    config: Config, quotes: list[str], claims: list[str], truth: np.ndarray, events: np.ndarray
+) -> tuple[list[str], list[str], np.ndarray]:
+    """Add quotes met with a claim of another event, which they take no stance to."""
+    count = round(config.model.mismatched * len(quotes))
+    if not count:
+        return quotes, claims, truth
+    random = np.random.default_rng(config.seed)
+    chosen, other = random.integers(len(quotes), size=(2, 2 * count))
+    apart = np.flatnonzero(events[chosen] != events[other])[:count]
+    none = config.labels.all.index(config.labels.abstain)
+    return (
+        quotes + [quotes[index] for index in chosen[apart]],
+        claims + [claims[index] for index in other[apart]],
+        np.concatenate((truth, np.full(apart.size, none))),
+    )
 
 
 def inverse_document_frequency(texts: Sequence[str], lexicon: Lexicon) -> np.ndarray:

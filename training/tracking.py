@@ -62,12 +62,13 @@ class DataInput:
 
 @dataclass(frozen=True)
 class Model:
-    """The exported bundle; registered as a new version of the model, described by ``description``."""
+    """The exported bundle; registered as a new version of the model, with ``description`` and ``tags``."""
 
     bundle: Path
     labels: tuple[str, ...]
     inputs: str
     description: str
+    tags: dict[str, str]
 
 
 Report = Params | Metrics | Tags | Artifact | DataInput | Model
@@ -127,6 +128,8 @@ class MlflowTracker:
             # Opening a new database migrates it, and two processes that do so at once destroy each other's work.
             with filelock.FileLock(_lock_path(uri)):
                 mlflow.set_experiment(experiment)
+                # Without it the UI takes the experiment for one about prompts and hides the metrics.
+                mlflow.set_experiment_tag("mlflow.experimentKind", "custom_model_development")
         except Exception as error:
             raise ClaimstanceError(
                 f"tracking at {uri} cannot be used ({type(error).__name__}: {str(error).splitlines()[0]:.200}); "
@@ -146,7 +149,7 @@ class MlflowTracker:
         """Give the alias ``champion`` to the model version of a run."""
         client = self._mlflow.MlflowClient()
         client.set_registered_model_alias(self._model, CHAMPION, run.version)
-        self._mlflow.MlflowClient().set_tag(run.id, "chosen", f"{self._model} version {run.version}")
+        client.set_tag(run.id, "chosen", f"{self._model} version {run.version}")
 
     def _record(self, run: TrackedRun, report: Report) -> None:
         mlflow = self._mlflow
@@ -184,8 +187,12 @@ class MlflowTracker:
         )
         version = str(info.registered_model_version)
         client = self._mlflow.MlflowClient()
-        client.update_registered_model(self._model, "Stance of a quote to a claim; the alias champion is the one in use.")
+        client.update_registered_model(
+            self._model, "Stance of a quote to a claim; the alias champion is the one in use."
+        )
         client.update_model_version(self._model, version, model.description)
+        for name, value in model.tags.items():
+            client.set_model_version_tag(self._model, version, name, value)
         run.record([Tags({"model_version": version})])
         return version
 

@@ -1,0 +1,263 @@
+"""Experiments: the best candidate is exported and scored from its export; a failure exports nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import pytest
+import yaml
+
+from claimstance.bundle import bundle_digest
+from claimstance.errors import ClaimstanceError
+from claimstance.predictor import Predictor
+from evaluation import metrics
+from evaluation.scoring import Scores, read_labelled, score_model
+from training.__main__ import main
+from training.config import Config
+from training.corpus import load_corpus
+from training.experiment import Outcome, run_experiment
+from training.models import cross_validate
+from training.pictures import draw_confusion, draw_reliability
+
+BETTER = {"overlap": 0.4, "cues": 1.0, "polarity": 1.0}
+WORSE = {"bag": 0.01}
+
+
+def candidate(small: Config, export: Path, name: str, families: dict[str, float], **parts: Any) -> Config:
+    """A quick candidate over the small corpus."""
+    content = small.model_dump()
+    content["model"] = {**content["model"], "families": families}
+    return Config.model_validate({**content, "name": name, "export": str(export), **parts})
+
+
+def everything_under(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def quiet(line: str) -> None:
+    """Say nothing."""
+
+
+@pytest.fixture(autouse=True)
+def same_signals_after() -> Iterator[None]:
+    """The command takes over SIGTERM; give it back."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture(scope="module")
+def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("experiment") / "exports" / "champion"
+
+
+@pytest.fixture(scope="module")
+def outcome(small_config: Config, export: Path) -> Outcome:
+    """Two candidates, the worse one first."""
+    configs = [candidate(small_config, export, *each) for each in (("worse", WORSE), ("better", BETTER))]
+    return run_experiment(configs, quiet)
+
+
+def test_the_best_by_validation_macro_f1_is_exported(outcome: Outcome, export: Path) -> None:
+    figures = {each.config.name: each.validation.figures["macro_f1"] for each in outcome.candidates}
+    assert figures["better"] > figures["worse"]
+    assert [each.config.name for each in outcome.candidates] == ["better", "worse"]
+    assert Predictor.load(export).manifest.name == outcome.chosen.config.name == "better"
+
+
+def test_its_scores_come_from_the_exported_bundle(outcome: Outcome, export: Path, small_corpus: Path) -> None:
+    predictor = Predictor.load(export)
+    again = score_model(predictor, read_labelled(small_corpus / "validation.jsonl", predictor))
+    assert again.figures == outcome.chosen.validation.figures
+    assert again.interval == outcome.chosen.validation.interval
+    np.testing.assert_array_equal(again.probabilities, outcome.chosen.validation.probabilities)
+
+
+def test_the_order_of_candidates_decides_nothing(
+    outcome: Outcome, export: Path, small_config: Config, tmp_path: Path
+) -> None:
+    other = tmp_path / "champion"
+    configs = [candidate(small_config, other, *each) for each in (("better", BETTER), ("worse", WORSE))]
+    assert run_experiment(configs, quiet).chosen.config.name == "better"
+    assert bundle_digest(other) == bundle_digest(export)
+
+
+def test_the_first_named_wins_a_tie(small_config: Config, tmp_path: Path) -> None:
+    configs = [candidate(small_config, tmp_path / "champion", name, {"cues": 1.0}) for name in ("zeta", "alpha")]
+    assert run_experiment(configs, quiet).chosen.config.name == "zeta"
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("corpus", None),
+        ("labels", {"stances": ["confirm", "deny", "assert"], "abstain": "none"}),
+        ("export", "exports/elsewhere"),
+        ("evaluation", {"cross_validation": 3}),
+    ],
+)
+def test_candidates_that_differ_in_what_they_are_compared_by_are_refused_before_anything_is_written(
+    small_config: Config, small_corpus: Path, tmp_path: Path, part: str, value: Any
+) -> None:
+    one = candidate(small_config, tmp_path / "champion", "one", {"cues": 1.0})
+    if part == "corpus":
+        path = str(small_corpus / "validation.jsonl")
+        value = {"source": path}
+    other = Config.model_validate({**one.model_dump(), "name": "other", part: value})
+    with pytest.raises(ClaimstanceError, match=f"one and other differ in {part}"):
+        run_experiment([one, other], quiet)
+    assert everything_under(tmp_path) == []
+
+
+def test_two_candidates_of_one_name_are_refused(small_config: Config, tmp_path: Path) -> None:
+    one = candidate(small_config, tmp_path / "champion", "one", {"cues": 1.0})
+    with pytest.raises(ClaimstanceError, match="two candidates are called one"):
+        run_experiment([one, one], quiet)
+
+
+def failing(small: Config, export: Path) -> Config:
+    """A candidate whose word lists are not there, so that it fails in the middle."""
+    model = {"families": {"cues": 1.0}, "lexicons": [str(export.parent / "nowhere.yaml")]}
+    return Config.model_validate({**small.model_dump(), "name": "failing", "export": str(export), "model": model})
+
+
+def test_a_failing_candidate_leaves_no_export(small_config: Config, tmp_path: Path) -> None:
+    target = tmp_path / "champion"
+    configs = [candidate(small_config, target, "good", {"cues": 1.0}), failing(small_config, target)]
+    with pytest.raises(ClaimstanceError, match=r"nowhere\.yaml: no such file"):
+        run_experiment(configs, quiet)
+    assert everything_under(tmp_path) == []
+
+
+def test_a_failing_candidate_leaves_the_last_export_as_it_was(small_config: Config, tmp_path: Path) -> None:
+    target = tmp_path / "champion"
+    run_experiment([candidate(small_config, target, "good", {"cues": 1.0})], quiet)
+    before, files = bundle_digest(target), everything_under(tmp_path)
+    with pytest.raises(ClaimstanceError):
+        run_experiment([failing(small_config, target)], quiet)
+    assert (bundle_digest(target), everything_under(tmp_path)) == (before, files)
+
+
+def test_an_export_folder_with_other_things_in_it_is_not_replaced(small_config: Config, tmp_path: Path) -> None:
+    letters = tmp_path / "data" / "letters.txt"
+    letters.parent.mkdir()
+    letters.write_text("رسائل", encoding="utf-8")
+    with pytest.raises(ClaimstanceError, match="data"):
+        run_experiment([candidate(small_config, letters.parent, "careless", {"cues": 1.0})], quiet)
+    assert letters.read_text(encoding="utf-8") == "رسائل"
+
+
+def test_test_figures_need_a_test_split(small_config: Config, tmp_path: Path) -> None:
+    config = candidate(small_config, tmp_path / "champion", "one", {"cues": 1.0}, evaluation={"test": True})
+    with pytest.raises(ClaimstanceError, match="the corpus has no test split"):
+        run_experiment([config], quiet)
+    assert everything_under(tmp_path) == []
+
+
+def test_an_undivided_corpus_is_split_and_its_test_part_scored(
+    small_config: Config, small_corpus: Path, tmp_path: Path
+) -> None:
+    corpus = {"source": str(small_corpus / "train.jsonl"), "splits": {"validation": 0.25, "test": 0.25}}
+    config = candidate(
+        small_config, tmp_path / "champion", "one", {"cues": 1.0}, corpus=corpus, evaluation={"test": True}
+    )
+    outcome = run_experiment([config], quiet)
+    test = load_corpus(config).splits["test"]
+    assert outcome.test is not None
+    assert outcome.test.truth.tolist() == test["stance"][:]
+    assert Predictor.load(config.export).probabilities(test["quote"][:], test["claim"][:]) == pytest.approx(
+        outcome.test.probabilities
+    )
+
+
+def test_cross_validation_figures_are_over_the_stances_like_every_macro_f1(
+    small_config: Config, tmp_path: Path
+) -> None:
+    evaluation = {"cross_validation": 3, "macro_over": [["assert", "deny"]]}
+    config = candidate(small_config, tmp_path / "champion", "one", {"cues": 1.0}, evaluation=evaluation)
+    lines: list[str] = []
+    run_experiment([config], lines.append)
+    corpus = load_corpus(config)
+    both = datasets.concatenate_datasets([corpus.splits["train"], corpus.splits["validation"]])
+    confusion = cross_validate(config, both, 3)
+    assert f"one: cross_validation_assert_deny_macro_f1={metrics.macro_f1(confusion, [0, 1]):.4f}" in lines
+    assert f"one: cross_validation_macro_f1={metrics.macro_f1(confusion, [0, 1, 2]):.4f}" in lines
+
+
+def test_more_folds_than_events_are_refused(small_config: Config, tmp_path: Path) -> None:
+    config = candidate(
+        small_config, tmp_path / "champion", "one", {"cues": 1.0}, evaluation={"cross_validation": 10_000}
+    )
+    with pytest.raises(ClaimstanceError, match="cross_validation"):
+        run_experiment([config], quiet)
+
+
+def as_yaml(config: Config, path: Path) -> str:
+    path.write_text(yaml.safe_dump(config.model_dump(mode="json"), allow_unicode=True), encoding="utf-8")
+    return str(path)
+
+
+def test_the_command_prints_the_candidates_best_first_and_where_the_best_went(
+    small_config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "champion"
+    paths = [
+        as_yaml(candidate(small_config, target, name, families), tmp_path / f"{name}.yaml")
+        for name, families in (("worse", WORSE), ("better", BETTER))
+    ]
+    assert main(paths) == 0
+    shown = capsys.readouterr().out
+    assert shown.index("better") < shown.index("worse")
+    assert "chosen: better" in shown and str(target) in shown.replace("\n", "")
+    assert Predictor.load(target).manifest.name == "better"
+
+
+@pytest.mark.parametrize("content", [None, "name: x\nsede: 1\n", "corpus: ["])
+def test_the_command_exits_2_on_a_bad_config(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str | None
+) -> None:
+    path = tmp_path / "run.yaml"
+    if content is not None:
+        path.write_text(content, encoding="utf-8")
+    assert main([str(path)]) == 2
+    error = capsys.readouterr().err
+    assert str(path) in error and error.startswith("training: error: ") and error.count("\n") == 1
+
+
+def test_untracked_training_needs_no_mlflow_and_another_process_gives_the_same_bytes(
+    outcome: Outcome, export: Path, small_config: Config, tmp_path: Path, root: Path
+) -> None:
+    config = as_yaml(candidate(small_config, tmp_path / "champion", "better", BETTER), tmp_path / "better.yaml")
+    program = (
+        "import sys; sys.modules['mlflow'] = None; from training.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    )
+    environment = {**os.environ, "PYTHONHASHSEED": "7", "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", program, config],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "nowhere" in done.stdout
+    assert bundle_digest(tmp_path / "champion") == bundle_digest(export)
+
+
+@pytest.mark.parametrize("draw", [draw_confusion, draw_reliability])
+def test_pictures_are_the_same_bytes_for_the_same_scores(outcome: Outcome, tmp_path: Path, draw: Any) -> None:
+    scores: Scores = outcome.chosen.validation
+    for name in ("one.png", "two.png"):
+        draw(scores, "العنوان: validation", tmp_path / name)
+    content = (tmp_path / "one.png").read_bytes()
+    assert content.startswith(b"\x89PNG") and len(content) > 5000
+    assert content == (tmp_path / "two.png").read_bytes()

@@ -1,0 +1,275 @@
+"""Tracking with a real MLflow database: what a run leaves behind, how it ends, and the registered model."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from claimstance.bundle import bundle_digest
+from claimstance.errors import ClaimstanceError
+from claimstance.predictor import Predictor
+from claimstance.records import read_pairs
+from training.__main__ import main
+from training.config import Config
+from training.corpus import load_corpus
+from training.tracking import MlflowTracker, NullTracker, Params, Tags, open_tracker
+
+FAMILIES = {"better": {"overlap": 0.4, "cues": 1.0, "polarity": 1.0}, "worse": {"bag": 0.01}}
+
+
+def run_config(small: Config, folder: Path, name: str, uri: str, **parts: Any) -> Config:
+    """A quick candidate that is tracked."""
+    content = small.model_dump(mode="json")
+    content["model"] = {**content["model"], "families": FAMILIES[name]}
+    content |= {"name": name, "export": str(folder / "exports" / "champion"), "tracking": {"uri": uri}}
+    return Config.model_validate({**content, **parts})
+
+
+def as_yaml(config: Config, path: Path) -> str:
+    path.write_text(yaml.safe_dump(config.model_dump(mode="json"), allow_unicode=True), encoding="utf-8")
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """An empty database with MLflow's tables, made once; MLflow's own settings are put back at the end."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+        patch.setenv("MLFLOW_LOGGING_LEVEL", "ERROR")
+        patch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        import mlflow
+
+        path = tmp_path_factory.mktemp("migrated") / "mlflow.db"
+        patch.chdir(path.parent)
+        mlflow.MlflowClient(f"sqlite:///{path}", f"sqlite:///{path}").search_experiments()
+        patch.chdir(Path(__file__).parent.parent)
+        yield path
+        mlflow.set_tracking_uri(None)
+        mlflow.set_registry_uri(None)
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
+
+
+@pytest.fixture(autouse=True)
+def same_signals_after() -> Iterator[None]:
+    """The command takes over SIGTERM; give it back."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture
+def uri(migrated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A database of the test's own; what MLflow writes beside it lands in the test's folder."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(migrated, tmp_path / "mlflow.db")
+    return f"sqlite:///{tmp_path / 'mlflow.db'}"
+
+
+def runs_of(uri: str, experiment: str = "claim-stance") -> list[Any]:
+    """Every run of an experiment, the oldest first."""
+    import mlflow
+
+    client = mlflow.MlflowClient(uri, uri)
+    found = client.get_experiment_by_name(experiment)
+    return [] if found is None else client.search_runs([found.experiment_id], order_by=["attributes.start_time"])
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """A finished experiment: its folder, its database, and its two runs by name."""
+
+    folder: Path
+    uri: str
+    runs: dict[str, Any]
+
+    @property
+    def client(self) -> Any:
+        import mlflow
+
+        return mlflow.MlflowClient(self.uri, self.uri)
+
+
+@pytest.fixture(scope="module")
+def tracked(migrated: Path, small_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Tracked:
+    """Two candidates trained by the command."""
+    folder = tmp_path_factory.mktemp("tracked")
+    shutil.copy(migrated, folder / "mlflow.db")
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    paths = [
+        as_yaml(run_config(small_config, folder, name, uri), folder / f"{name}.yaml") for name in ("worse", "better")
+    ]
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert main(paths) == 0
+    signal.signal(signal.SIGTERM, before)
+    return Tracked(folder, uri, {run.info.run_name: run for run in runs_of(uri)})
+
+
+def test_every_candidate_is_a_finished_run(tracked: Tracked) -> None:
+    assert sorted(tracked.runs) == ["better", "worse"]
+    for run in tracked.runs.values():
+        assert run.info.status == "FINISHED"
+        assert run.data.tags["state"] == "completed"
+        assert run.data.tags["mlflow.note.content"] == "a small model for tests"
+
+
+def test_a_run_keeps_its_parameters(tracked: Tracked, small_corpus: Path) -> None:
+    params = tracked.runs["better"].data.params
+    assert params["model.kind"] == "pair-linear"
+    assert params["model.families.overlap"] == "0.4"
+    assert params["seed"] == "0"
+    assert params["corpus.train"] == str(small_corpus / "train.jsonl")
+    assert int(params["corpus_train_pairs"]) == len(read_pairs(small_corpus / "train.jsonl"))
+
+
+def test_a_run_keeps_the_figures_of_the_exported_bundle(tracked: Tracked) -> None:
+    figures = {name: run.data.metrics for name, run in tracked.runs.items()}
+    assert figures["better"]["validation_macro_f1"] > figures["worse"]["validation_macro_f1"]
+    manifest = Predictor.load(tracked.folder / "exports/champion").manifest
+    assert manifest.name == "better"
+    assert figures["better"]["threshold"] == manifest.threshold
+    assert 0.2 <= figures["better"]["temperature"] <= 5
+    for name in ("accuracy", "coverage", "brier_score", "calibration_error", "risk_coverage_area", "f1_deny"):
+        assert 0 <= figures["better"][f"validation_{name}"] <= 2
+
+
+def test_a_run_is_tagged_with_its_corpus_and_its_bundle(tracked: Tracked, small_config: Config) -> None:
+    tags = tracked.runs["better"].data.tags
+    assert tags["corpus_sha256"] == load_corpus(small_config).digest
+    assert tags["bundle_sha256"] == bundle_digest(tracked.folder / "exports/champion")
+    assert tags["git_commit"]
+    assert tags["chosen"] == f"claim-stance version {tags['model_version']}"
+    assert "chosen" not in tracked.runs["worse"].data.tags
+
+
+def test_a_run_keeps_its_pictures(tracked: Tracked, tmp_path: Path) -> None:
+    for run in tracked.runs.values():
+        names = [item.path for item in tracked.client.list_artifacts(run.info.run_id, "pictures")]
+        assert names == ["pictures/confusion_matrix.png", "pictures/reliability.png"]
+    kept = tracked.client.download_artifacts(run.info.run_id, names[0], str(tmp_path))
+    assert Path(kept).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_run_names_the_data_it_read(tracked: Tracked) -> None:
+    inputs = tracked.runs["better"].inputs.dataset_inputs
+    contexts = [next(tag.value for tag in each.tags if tag.key == "mlflow.data.context") for each in inputs]
+    assert sorted(contexts) == sorted(each.dataset.name for each in inputs) == ["train", "validation"]
+
+
+def test_the_best_is_a_version_with_the_alias_champion(tracked: Tracked) -> None:
+    versions = tracked.client.search_model_versions("name='claim-stance'")
+    assert len(versions) == 2
+    champion = tracked.client.get_model_version_by_alias("claim-stance", "champion")
+    assert champion.run_id == tracked.runs["better"].info.run_id
+    assert str(champion.version) == tracked.runs["better"].data.tags["model_version"]
+    assert "validation macro-F1" in champion.description
+
+
+def test_the_registered_model_predicts_what_the_bundle_does(
+    tracked: Tracked, small_corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mlflow
+    import pandas as pd
+
+    monkeypatch.chdir(tracked.folder)
+    mlflow.set_tracking_uri(tracked.uri)
+    mlflow.set_registry_uri(tracked.uri)
+    pairs = read_pairs(small_corpus / "validation.jsonl")[:40]
+    served = mlflow.pyfunc.load_model("models:/claim-stance@champion")
+    table = served.predict(pd.DataFrame({"quote": [pair.quote for pair in pairs], "claim": [p.claim for p in pairs]}))
+    predictions = Predictor.load(tracked.folder / "exports/champion").predict(pairs)
+    for row, prediction in zip(table.to_dict("records"), predictions, strict=True):
+        assert (row["predicted_stance"] if pd.notna(row["predicted_stance"]) else None) == prediction.stance
+        assert row["confidence"] == pytest.approx(prediction.confidence, abs=1e-6)
+        for label, value in prediction.probabilities.items():
+            assert row[f"probability_{label}"] == pytest.approx(value, abs=1e-6)
+
+
+@pytest.mark.parametrize("crash", [RuntimeError("out of memory"), SystemExit("told to stop"), KeyboardInterrupt()])
+def test_a_crash_ends_its_run_as_failed(uri: str, crash: BaseException) -> None:
+    tracker = open_tracker(uri, "claim-stance", "claim-stance")
+    with pytest.raises(type(crash)), tracker.run("crashing", "a run that crashes") as run:
+        run.record([Params({"model.C": 0.3}), Tags({"colour": "أزرق"})])
+        raise crash
+    (kept,) = runs_of(uri)
+    assert kept.info.status == "FAILED"
+    assert (kept.data.tags["state"], kept.data.tags["colour"]) == ("started", "أزرق")
+    assert kept.data.params == {"model.C": "0.3"}
+
+
+def test_a_candidate_that_fails_ends_as_failed_and_is_not_promoted(
+    uri: str, small_config: Config, tmp_path: Path
+) -> None:
+    import mlflow
+
+    config = run_config(small_config, tmp_path, "better", uri)
+    model = {**config.model.model_dump(), "lexicons": [str(tmp_path / "nowhere.yaml")]}
+    assert main([as_yaml(Config.model_validate({**config.model_dump(), "model": model}), tmp_path / "run.yaml")]) == 2
+    (run,) = runs_of(uri)
+    assert run.info.status == "FAILED"
+    assert not (tmp_path / "exports").exists()
+    assert mlflow.MlflowClient(uri, uri).search_registered_models() == []
+
+
+def test_candidates_of_two_experiments_are_tracked_in_their_own(uri: str, small_config: Config, tmp_path: Path) -> None:
+    for_name = {"better": "قمح", "worse": "جسر"}
+    configs = [
+        run_config(small_config, tmp_path, name, uri, tracking={"uri": uri, "experiment": each})
+        for name, each in for_name.items()
+    ]
+    assert main([as_yaml(config, tmp_path / f"{config.name}.yaml") for config in configs]) == 0
+    for name, each in for_name.items():
+        assert [run.info.run_name for run in runs_of(uri, each)] == [name]
+
+
+def test_labels_with_signs_in_them_are_tracked(uri: str, small_config: Config, tmp_path: Path) -> None:
+    names = {"assert": "agree (strongly)", "deny": "disagree!", "confirm": "مؤكد؟", "none": "n/a #1"}
+    stances = [names[label] for label in ("assert", "deny", "confirm")]
+    corpus = {**small_config.corpus.model_dump(), "labels": names}
+    labels = {"stances": stances, "abstain": names["none"]}
+    config = run_config(small_config, tmp_path, "better", uri, corpus=corpus, labels=labels)
+    assert main([as_yaml(config, tmp_path / "run.yaml")]) == 0
+    (run,) = runs_of(uri)
+    assert run.info.status == "FINISHED"
+
+
+def test_an_unreachable_server_is_one_error_and_nothing_is_trained(
+    small_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = run_config(small_config, tmp_path, "better", "http://127.0.0.1:9")
+    assert main([as_yaml(config, tmp_path / "run.yaml")]) == 2
+    shown = capsys.readouterr()
+    assert "error: no tracking server answers at http://127.0.0.1:9" in shown.err
+    assert "tracking.uri" in shown.err and "Traceback" not in shown.err
+    assert "fitting" not in shown.err
+    assert [path.name for path in tmp_path.iterdir()] == ["run.yaml"]
+
+
+@pytest.mark.parametrize("bad", ["gopher://tracking", "./runs", "sqlite:////proc/nowhere/mlflow.db"])
+def test_a_uri_that_mlflow_cannot_use_is_one_error(bad: str, migrated: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ClaimstanceError, match=r"tracking at .* cannot be used") as caught:
+        open_tracker(bad, "claim-stance", "claim-stance")
+    assert "\n" not in str(caught.value) and "tracking.uri" in str(caught.value)
+
+
+def test_null_tracks_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    tracker = open_tracker(None, "claim-stance", "claim-stance")
+    assert isinstance(tracker, NullTracker) and not isinstance(tracker, MlflowTracker)
+    with tracker.run("small", "nothing is kept") as run:
+        run.record([Params({"seed": 0})])
+        tracker.promote(run)
+    assert (run.id, run.version) == ("", "")
+    assert list(tmp_path.iterdir()) == []
