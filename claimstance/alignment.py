@@ -70,27 +70,25 @@ def _compare_spellings(words: Words, left: np.ndarray, pair: np.ndarray, side: n
     best = np.zeros(left.size, dtype=np.float32)
     if not left.size:
         return best
-    bigrams, trigrams = _signatures(words, left)
     group = words.text[left]
     rank = np.arange(left.size) - np.searchsorted(group, group)
-    grids = []
-    for this, longest in ((QUOTE, _LONGEST[QUOTE]), (CLAIM, _LONGEST[CLAIM])):
-        member = np.flatnonzero((side[left] == this) & (rank < longest))
-        width = int(rank[member].max(initial=-1)) + 1
-        cell = pair[left[member]] * width + rank[member]
-        grid = np.zeros((2, pairs * width), dtype=np.uint64)
-        grid[0, cell], grid[1, cell] = bigrams[member], trigrams[member]
-        grids.append((member, cell, grid.reshape(2, pairs, width)))
-    (quote_member, quote_cell, quotes), (claim_member, claim_cell, claims) = grids
-    if not quote_member.size or not claim_member.size:
+    quotes = np.flatnonzero((side[left] == QUOTE) & (rank < _LONGEST[QUOTE]))
+    claims = np.flatnonzero((side[left] == CLAIM) & (rank < _LONGEST[CLAIM]))
+    # Every claim word is set beside every quote word of its pair: a row of `quote` and `claim` for each two.
+    first = np.searchsorted(pair[left[quotes]], np.arange(pairs + 1))
+    width = np.diff(first)[pair[left[claims]]]
+    claim = np.repeat(claims, width)
+    start = np.cumsum(width) - width
+    quote = quotes[np.arange(claim.size) - np.repeat(start - first[pair[left[claims]]], width)]
+    if not claim.size:
         return best
-    sizes = [np.bitwise_count(grid).sum(axis=0, dtype=np.uint8) for grid in (quotes, claims)]
-    both = np.bitwise_count(quotes[0][:, :, None] & claims[0][:, None, :])
-    both += np.bitwise_count(quotes[1][:, :, None] & claims[1][:, None, :])
-    total = sizes[0][:, :, None] + sizes[1][:, None, :]
-    dice = 2 * both.astype(np.float32) / np.maximum(total, 1)
-    best[quote_member] = dice.max(axis=2).ravel()[quote_cell]
-    best[claim_member] = dice.max(axis=1).ravel()[claim_cell]
+    bigrams, trigrams = _signatures(words, left)
+    sizes = np.bitwise_count(bigrams).astype(np.uint16) + np.bitwise_count(trigrams)
+    both = np.bitwise_count(bigrams[quote] & bigrams[claim]) + np.bitwise_count(trigrams[quote] & trigrams[claim])
+    dice = 2 * both.astype(np.float32) / np.maximum(sizes[quote] + sizes[claim], 1)
+    met = np.flatnonzero(width)
+    best[claims[met]] = np.maximum.reduceat(dice, start[met])
+    np.maximum.at(best, quote, dice)
     return best
 
 

@@ -16,6 +16,7 @@ _SHORTEST_SENTENCE = 4
 _LONGEST_SPEAKER = 6
 _ABBREVIATION = re.compile(r"(?:\b[^\W\d_]|\b(?:Mr|Mrs|Ms|Dr|St|No|Gen|Sen|Rep|Col|Lt|Prof))\.$")
 _COMMAS = "،,"
+_QUOTATION_ENDS = (",", '"', "”", "’", "»")
 _COMPLEMENTISER = re.compile(r"[وف]?ب?[أإ]ن|that$")
 
 
@@ -70,8 +71,9 @@ def speaker_of(sentence: str, lexicon: Lexicon) -> str:
     reporting = np.flatnonzero(reading.has("assert", "ratify", "deny", "allege"))
     for verb in reporting[:3].tolist():
         arabic = "\u0600" <= words[verb].group()[0] <= "\u06ff"
-        after = _following(sentence, words, verb, reading)
-        before = _preceding(sentence, words, verb, between_commas=arabic)
+        fronted = sentence[: words[verb].start()].rstrip().endswith(_QUOTATION_ENDS)
+        after = _following(sentence, words, verb, reading) if arabic or fronted else ""
+        before = _preceding(sentence, words, verb, reading, between_commas=arabic)
         first, second = (after, before) if arabic else (before, after)
         if first or second:
             return first or second
@@ -84,17 +86,26 @@ def _following(sentence: str, words: list[re.Match[str]], verb: int, reading: Re
     object_follows = reading.has("ratify", "deny")
     for index in range(verb + 1, min(verb + 2 + _LONGEST_SPEAKER, len(words))):
         gap = sentence[words[index - 1].end() : words[index].start()]
-        closed = gap.strip(" \t\u200f\u200e") != ""
+        closed = gap.strip().strip("\u200f\u200e") != "" and not _is_title(words[index - 1].group(), gap)
+        if index == verb + 1 and words[index].group() in ("the", "a", "an"):
+            continue
         if closed or function[index]:
             # «نفى الوزير وصول…»: without a mark or «أن», the object of denying and confirming runs into the subject.
             plain = closed or _COMPLEMENTISER.match(words[index].group()) or not object_follows[verb]
             return sentence[words[verb + 1].start() : words[index - 1].end()] if plain and index > verb + 1 else ""
         if reading.classes[index]:
             return ""
-    return ""
+    ended = len(words) - verb - 1 <= _LONGEST_SPEAKER and not object_follows[verb]
+    return sentence[words[verb + 1].start() : words[-1].end()] if ended and verb + 1 < len(words) else ""
 
 
-def _preceding(sentence: str, words: list[re.Match[str]], verb: int, *, between_commas: bool) -> str:
+def _is_title(word: str, gap: str) -> bool:
+    return gap.strip() == "." and _ABBREVIATION.search(f"{word}.") is not None
+
+
+def _preceding(
+    sentence: str, words: list[re.Match[str]], verb: int, reading: Reading, *, between_commas: bool
+) -> str:
     """Return the words before a verb back to a mark or the start; Arabic puts a comma between such a subject and it."""
     if verb == 0:
         return ""
@@ -107,6 +118,7 @@ def _preceding(sentence: str, words: list[re.Match[str]], verb: int, *, between_
         if gap.strip() and not (first == verb and gap.strip() in _COMMAS):
             break
         first -= 1
-    if first == verb or verb - first > _LONGEST_SPEAKER:
+    named = (reading.classes[first:verb] & FUNCTION) == 0
+    if verb - first > _LONGEST_SPEAKER or not named.any():
         return ""
     return sentence[words[first].start() : words[verb - 1].end()]

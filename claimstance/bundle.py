@@ -24,6 +24,9 @@ from claimstance.text import NORMALISATION
 FORMAT = 1
 """Version of the bundle layout that this package writes, and the newest that it reads."""
 
+INPUTS = ("pair", "quote", "claim")
+"""What a model may read."""
+
 LARGEST_FILE = 64 * 1024 * 1024
 """Bytes; a larger file is refused before it is read."""
 
@@ -116,10 +119,14 @@ def read_bundle(folder: str | os.PathLike[str]) -> Bundle:
             f"{folder}: arrays of shape {dense.shape}, {sparse.shape}, {idf.shape}, expected "
             f"(d + 1, {width}), ({SLOTS}, {width}), ({1 << 16},); export the model again"
         )
+    if any(array.dtype != np.float32 for array in (dense, sparse, idf)):
+        raise BundleError(f"{folder}: an array is not of 32-bit floats; export the model again")
     try:
         lexicons = json.loads((folder / LAYOUT.lexicon).read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BundleError(f"{folder / LAYOUT.lexicon}: {error}; export the model again") from None
+    if not isinstance(lexicons, list) or not all(isinstance(lexicon, dict) for lexicon in lexicons):
+        raise BundleError(f"{folder / LAYOUT.lexicon}: no list of word lists; export the model again")
     return Bundle(manifest, dense, sparse, idf, lexicons)
 
 
@@ -162,6 +169,8 @@ def _read_manifest(folder: Path) -> tuple[Manifest, dict[str, Any]]:
     names = [field.name for field in fields(Manifest)]
     if checksum != _checksum({**body, "files": files}) or sorted(body) != sorted(names):
         raise BundleError(f"{path}: altered since it was exported (its checksum differs); export the model again")
+    if not _is_sound(body, files):
+        raise BundleError(f"{path}: a value of the wrong kind, expected an exported model's manifest; export it again")
     body["labels"] = tuple(body["labels"])
     manifest = Manifest(**body)
     if text != _manifest_text(manifest, files):
@@ -172,10 +181,30 @@ def _read_manifest(folder: Path) -> tuple[Manifest, dict[str, Any]]:
                 f"{path}: made with {part} version {getattr(manifest, part)}, this claimstance has {ours}; "
                 f"train and export the model again"
             )
-    unknown = set(manifest.families) - set(FAMILIES)
-    if unknown:
-        raise BundleError(f"{path}: unknown feature families {', '.join(sorted(unknown))}")
     return manifest, files
+
+
+def _is_sound(body: dict[str, Any], files: Any) -> bool:
+    """Say whether a manifest whose checksum fits could have been written by ``write_bundle``."""
+    labels, families = body["labels"], body["families"]
+    return (
+        all(isinstance(body[name], str) for name in ("name", "abstain_label", "kind"))
+        and isinstance(labels, list)
+        and len(labels) >= 2
+        and all(isinstance(label, str) and label for label in labels)
+        and len(set(labels)) == len(labels)
+        and body["abstain_label"] in ("", *labels)
+        and isinstance(body["threshold"], float)
+        and 0 <= body["threshold"] <= 1
+        and body["inputs"] in INPUTS
+        and isinstance(families, dict)
+        and set(families) <= set(FAMILIES)
+        and all(isinstance(value, float) for value in families.values())
+        and isinstance(body["trained_on"], dict)
+        and isinstance(files, dict)
+        and sorted(files) == sorted(LAYOUT.contents)
+        and all(isinstance(file, dict) and sorted(file) == ["bytes", "sha256"] for file in files.values())
+    )
 
 
 def _check_file(path: Path, expected: dict[str, Any]) -> None:
@@ -189,6 +218,7 @@ def _check_file(path: Path, expected: dict[str, Any]) -> None:
 
 def _load_array(path: Path) -> np.ndarray:
     try:
-        return np.load(path, allow_pickle=False)
-    except ValueError as error:
+        with open(path, "rb") as file:
+            return np.lib.format.read_array(file, allow_pickle=False)
+    except (ValueError, EOFError) as error:
         raise BundleError(f"{path}: not a plain array ({error}); export the model again") from None

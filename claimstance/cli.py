@@ -29,6 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def reporting_errors(work, program: str) -> int:
     """Run ``work``; print a ClaimstanceError as one line on standard error and return 2 for it."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
     try:
         work()
         sys.stdout.flush()
@@ -68,6 +71,8 @@ def _predict(options: argparse.Namespace) -> None:
     one, many = options.quote is not None, options.input is not None
     if one == many:
         raise ClaimstanceError("give either one pair (--quote and --claim) or a file (--input and --output)")
+    if one and options.output is not None:
+        raise ClaimstanceError("--output belongs to --input; one pair is printed")
     predictor = Predictor.load(options.model)
     if one:
         _predict_one(predictor, options)
@@ -84,7 +89,7 @@ def _predict(options: argparse.Namespace) -> None:
 
 
 def _predict_one(predictor: Predictor, options: argparse.Namespace) -> None:
-    if options.claim is None and predictor.manifest.inputs == "pair":
+    if options.claim is None and predictor.manifest.inputs != "quote":
         raise ClaimstanceError("--quote is given without --claim, and this model reads pairs; add --claim '…'")
     for name in ("quote", "claim"):
         if getattr(options, name) is not None and not getattr(options, name).strip():
@@ -106,7 +111,7 @@ def _labelled(predictor: Predictor, path: str) -> Iterator[dict[str, Any]]:
 
 def _texts_of(row: dict[str, Any], where: str, inputs: str) -> tuple[str, str]:
     texts = []
-    for name in ("quote", "claim") if inputs == "pair" else ("quote",):
+    for name in ("quote",) if inputs == "quote" else ("quote", "claim"):
         value = row.get(name)
         if name not in row:
             raise RecordError(f"{where}: field {name!r} is missing, expected the fields quote and claim")

@@ -54,7 +54,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[str]]:
     path = Path(path)
     if not path.parent.is_dir():
         raise ClaimstanceError(f"{path}: the folder {path.parent} does not exist; create it first")
-    handle = tempfile.NamedTemporaryFile(
+    if path.exists() and not path.is_file():
+        raise ClaimstanceError(f"{path}: is a folder or a device, expected the name of a plain file to write")
+    handle = tempfile.NamedTemporaryFile(  # noqa: SIM115, closed below, before it is renamed
         "w", encoding="utf-8", newline="\n", dir=path.parent, prefix=f".{path.name}.", delete=False
     )
     try:

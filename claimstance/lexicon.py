@@ -56,12 +56,14 @@ class Reading:
 
     ``classes``: bits of cue classes, FUNCTION and NUMBER (uint32; 0 for words no list holds, and for the later words of
     a phrase). ``lemma``: which entry was found, 0 for none. ``stem``: the stem hash, where a number word is the number
-    itself and both words of an opposite pair are one. ``opposite``: the word is the second of such a pair.
+    itself and both words of an opposite pair are one. ``paired``: the word is of such a pair; ``opposite``: it is the
+    second of one.
     """
 
     classes: np.ndarray
     lemma: np.ndarray
     stem: np.ndarray
+    paired: np.ndarray
     opposite: np.ndarray
 
     def has(self, *names: str) -> np.ndarray:
@@ -105,6 +107,8 @@ class Lexicon:
                     for form in forms:
                         entries.setdefault(form, (0, 0))
                         canonical[form] = (first[0], bool(side))
+        for source in self.sources:
+            entries |= dict.fromkeys(source.get("exceptions") or (), (0, 0))
         self._compile(entries, canonical)
 
     def _compile(self, entries: dict[str, tuple[int, int]], canonical: dict[str, tuple[str, bool]]) -> None:
@@ -160,6 +164,9 @@ class Lexicon:
         for variant in (without_conjunction, bare):
             missing = np.flatnonzero((rows == absent) & (variant != spelled))
             found = self._find(variant[missing])
+            if variant is bare:
+                # A short function word is found inside too many names: «البلدية» is not «لديه».
+                found[self._classes[found] == FUNCTION] = absent
             rows[missing] = found
             first_word[missing] = np.where(found < absent, variant[missing], first_word[missing])
         hidden = self._apply_phrases(words, spelled, first_word, rows)
@@ -170,6 +177,7 @@ class Lexicon:
             classes=classes | np.where(words.number, np.uint32(NUMBER), np.uint32(0)),
             lemma=self._lemmas[rows],
             stem=np.where(stems != 0, stems, words.stem),
+            paired=(stems != 0) & ((classes & np.uint32(NUMBER)) == 0),
             opposite=self._opposites[rows],
         )
 
@@ -186,12 +194,14 @@ class Lexicon:
             found = self._find(hashes)
             hit = found < self._keys.size
             matches.append((extra, starts[hit], found[hit]))
+        taken = bytearray(words.count)
         for extra, at, found in reversed(matches):
-            free = ~hidden[at]
-            at, found = at[free], found[free]
-            rows[at] = found
-            for step in range(1, extra + 1):
-                hidden[at + step] = True
+            for first, row in zip(at.tolist(), found.tolist(), strict=True):
+                # Of two that overlap, the longer counts, or else the earlier, and the other hides nothing.
+                if not any(taken[first : first + extra + 1]):
+                    taken[first : first + extra + 1] = b"\1" * (extra + 1)
+                    rows[first] = row
+                    hidden[first + 1 : first + extra + 1] = True
         return hidden
 
 
@@ -242,8 +252,6 @@ def _cue_entries(source: Mapping[str, Any]) -> Iterator[tuple[str, int, Iterable
             yield name, cue_bit(name), _verb_forms(verb, inflection)
     for word in source.get("function_words") or ():
         yield "function", FUNCTION, (word,)
-    for word in source.get("exceptions") or ():
-        yield "exception", 0, (word,)
 
 
 def _verb_forms(verb: Mapping[str, Sequence[str]], inflection: Mapping[str, Sequence[str]]) -> Iterator[str]:

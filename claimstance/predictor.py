@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 
 from claimstance.bundle import Bundle, Manifest, read_bundle
-from claimstance.errors import ClaimstanceError
+from claimstance.errors import BundleError, ClaimstanceError
 from claimstance.features import FeatureExtractor, Features
 from claimstance.lexicon import Lexicon
 from claimstance.records import Pair
@@ -19,8 +18,7 @@ _CHUNK_PAIRS = 1024
 _CHUNK_CHARACTERS = 400_000
 
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
+class Prediction(NamedTuple):
     """What a model says of one pair.
 
     ``stance`` is None where the model abstains. ``confidence`` (0 to 1) is the probability of the likeliest stance;
@@ -41,8 +39,18 @@ class Predictor:
 
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
-        self.lexicon = Lexicon(bundle.lexicons)
+        try:
+            self.lexicon = Lexicon(bundle.lexicons)
+        except (ClaimstanceError, TypeError, AttributeError, KeyError, ValueError) as error:
+            raise BundleError(f"the model's word lists are malformed ({error}); export the model again") from None
         self.extractor = FeatureExtractor(self.lexicon, bundle.idf, bundle.manifest.families)
+        width = self.extractor([""], [""]).dense.shape[1]
+        if bundle.dense.shape[0] != width + 1:
+            raise BundleError(
+                f"the model weighs {bundle.dense.shape[0] - 1} dense features, its families have {width}; export it again"
+            )
+        # By label, so that weighing one label reads one run of memory.
+        self._sparse = np.asfortranarray(bundle.sparse)
         self._is_stance = np.array([label != self.manifest.abstain_label for label in self.manifest.labels])
 
     @classmethod
@@ -52,7 +60,11 @@ class Predictor:
         Raises:
             BundleError: a file of it is missing, altered or of a newer format.
         """
-        return cls(read_bundle(folder))
+        bundle = read_bundle(folder)
+        try:
+            return cls(bundle)
+        except BundleError as error:
+            raise BundleError(f"{folder}: {error}") from None
 
     @property
     def manifest(self) -> Manifest:
@@ -72,7 +84,7 @@ class Predictor:
         scores = np.empty((len(quotes), len(self.manifest.labels)))
         for start, stop in _chunks(quotes, claims):
             features = self.extractor(quotes[start:stop], claims[start:stop])
-            scores[start:stop] = score(features, self.bundle.dense, self.bundle.sparse)
+            scores[start:stop] = score(features, self.bundle.dense, self._sparse)
         return softmax(scores)
 
     def decide(self, probabilities: np.ndarray) -> list[Prediction]:
@@ -88,24 +100,32 @@ class Predictor:
 
     def _texts(self, pairs: Iterable[Pair | tuple[str, str] | str]) -> tuple[list[str], list[str]]:
         quotes, claims = [], []
-        for number, pair in enumerate(pairs):
-            if isinstance(pair, Pair):
-                quote, claim = pair.quote, pair.claim
-            elif isinstance(pair, str):
-                quote, claim = pair, ""
-            elif isinstance(pair, tuple) and len(pair) == 2 and all(isinstance(text, str) for text in pair):
-                quote, claim = pair
-            else:
+        needs_claim = self.manifest.inputs != "quote"
+        for pair in pairs:
+            match pair:
+                case tuple((str(quote), str(claim))):
+                    pass
+                case Pair():
+                    quote, claim = pair.quote, pair.claim
+                case str():
+                    quote, claim = pair, ""
+                case _:
+                    raise ClaimstanceError(
+                        f"pair {len(quotes)} is {pair!r:.80}, expected a Pair or a (quote, claim) tuple of texts"
+                    )
+            if needs_claim and not claim:
                 raise ClaimstanceError(
-                    f"pair {number} is {pair!r:.80}, expected a Pair or a (quote, claim) tuple of texts"
+                    f"pair {len(quotes)} has no claim, but this model reads pairs; give (quote, claim)"
                 )
-            if self.manifest.inputs == "quote":
-                claim = ""
-            elif not claim:
-                raise ClaimstanceError(f"pair {number} has no claim, but this model reads pairs; give (quote, claim)")
             quotes.append(quote)
             claims.append(claim)
-        return quotes, claims
+        return sides_read(quotes, claims, self.manifest.inputs)
+
+
+def sides_read(quotes: Sequence[str], claims: Sequence[str], inputs: str) -> tuple[list[str], list[str]]:
+    """Return quotes and claims with the side emptied that a model of ``inputs`` (pair, quote or claim) does not read."""
+    empty = [""] * len(quotes)
+    return (empty if inputs == "claim" else list(quotes)), (empty if inputs == "quote" else list(claims))
 
 
 def score(features: Features, dense: np.ndarray, sparse: np.ndarray) -> np.ndarray:
@@ -113,11 +133,12 @@ def score(features: Features, dense: np.ndarray, sparse: np.ndarray) -> np.ndarr
 
     Sums run in a fixed order for every pair, so that a pair scores the same alone and in any batch.
     """
-    count = features.dense.shape[0]
-    scores = (features.dense[:, :, None] * dense[None, :-1, :].astype(np.float64)).sum(axis=1) + dense[-1]
-    for label in range(dense.shape[1]):
-        weights = sparse[features.slot, label] * features.value
-        scores[:, label] += np.bincount(features.pair, weights=weights, minlength=count)
+    count, labels = features.dense.shape[0], dense.shape[1]
+    scores = np.empty((count, labels))
+    for label in range(labels):
+        weighed = (features.dense * dense[:-1, label]).sum(axis=1, dtype=np.float64)
+        hashed = sparse[:, label][features.slot] * features.value
+        scores[:, label] = weighed + dense[-1, label] + np.bincount(features.pair, weights=hashed, minlength=count)
     return scores
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -19,6 +20,7 @@ NONE = "none"
 
 LABELS = (*STANCES, NONE)
 
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 REQUIRED = ("id", "event", "topic", "lang", "claim", "quote", "speaker", "stance")
 
 
@@ -116,6 +118,8 @@ def read_json_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, dict[st
             raise RecordError(
                 f"{path}:{number}: broken JSON at column {error.colno} ({error.msg}), expected one object a line"
             ) from None
+        except ValueError as error:
+            raise RecordError(f"{path}:{number}: {error}, expected one object of texts a line") from None
         except RecursionError:
             raise RecordError(f"{path}:{number}: JSON nested too deeply, expected one flat object a line") from None
         if not isinstance(row, dict):
@@ -131,7 +135,11 @@ def write_json_lines(path: str | os.PathLike[str], rows: Iterable[dict[str, Any]
     count = 0
     with replacing(path) as handle:
         for row in rows:
-            handle.write(json.dumps(row, ensure_ascii=False) + "\n")
+            text = json.dumps(row, ensure_ascii=False)
+            if _SURROGATE.search(text):
+                # Half a character cannot be written as UTF-8, but escaped it comes through as it was read.
+                text = json.dumps(row)
+            handle.write(text + "\n")
             count += 1
     return count
 

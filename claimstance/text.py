@@ -19,7 +19,7 @@ NORMALISATION = 1
 
 SPACE, LETTER, DIGIT, DELETED, CLAUSE_MARK, QUESTION_MARK, SEPARATOR, POINT, END, COMPATIBILITY = range(10)
 """Kinds of code units. SEPARATOR groups thousands and POINT marks decimals where both neighbours are digits, and both
-end a clause elsewhere; COMPATIBILITY units are letters of a text that needs NFKC first; END closes a text."""
+end a clause elsewhere; COMPATIBILITY units stand in a text that needs NFKC first; END closes a text."""
 
 ALEF_MAKSURA = 0x0649
 YEH = 0x064A
@@ -44,6 +44,7 @@ _CLAUSE_MARKS = ";:!…؛\n\r\u2028\u2029"
 _QUESTION_MARKS = "?؟"
 _SEPARATORS = ",،٬"
 _POINTS = ".٫"
+_FIRST_MARK, _LAST_MARK = 0x0653, 0x0655  # madda and hamza, which compose with a letter
 _DELETED = "'’‘ʼ`´"
 
 
@@ -76,6 +77,7 @@ def unit_table() -> tuple[np.ndarray, np.ndarray]:
         folded[unit] = ord(plain) if len(plain) == 1 else unit
     for source, target in _FOLDED.items():
         folded[ord(source)] = ord(target)
+    kinds[_FIRST_MARK : _LAST_MARK + 1] = COMPATIBILITY
     for first, last in ((0xFB50, 0xFDFF), (0xFE70, 0xFEFC), (0xFF10, 0xFF5A)):
         span = slice(first, last + 1)
         kinds[span] = np.where(np.isin(kinds[span], (LETTER, DIGIT)), COMPATIBILITY, kinds[span])
@@ -96,9 +98,10 @@ def fold(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     raw = _units(texts)
     kinds = kind_of[raw]
     if (kinds == COMPATIBILITY).any():
-        raw = _units([unicodedata.normalize("NFKC", text) for text in texts])
+        raw = _units(_composed(texts, raw, kinds))
         kinds = kind_of[raw]
         kinds[kinds == COMPATIBILITY] = LETTER
+        kinds[(raw >= _FIRST_MARK) & (raw <= _LAST_MARK)] = DELETED
     units = folded[raw]
     kept = kinds != DELETED
     units, kinds = units[kept], kinds[kept]
@@ -107,10 +110,26 @@ def fold(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     return units[kept], kinds[kept]
 
 
+def _composed(texts: Sequence[str], raw: np.ndarray, kinds: np.ndarray) -> list[str]:
+    """Put the texts that hold COMPATIBILITY units into NFKC, and no others, so that none reads otherwise for its neighbours.
+
+    What is deleted anyway goes first, and of several marks on one letter all but the first: NFKC takes quadratic time
+    to order a long run of marks.
+    """
+    texts, ends = list(texts), np.flatnonzero(kinds == END)
+    mark = (raw >= _FIRST_MARK) & (raw <= _LAST_MARK)
+    kept = (kinds != DELETED) & ~(mark & np.concatenate(([False], mark[:-1])))
+    for index in np.unique(np.searchsorted(ends, np.flatnonzero(kinds == COMPATIBILITY))).tolist():
+        span = slice(ends[index - 1] + 1 if index else 0, ends[index])
+        text = raw[span][kept[span]].astype("<u2").tobytes().decode("utf-16-le", "surrogatepass")
+        texts[index] = unicodedata.normalize("NFKC", text)
+    return texts
+
+
 def _units(texts: Sequence[str]) -> np.ndarray:
-    joined = "\0".join(texts) + "\0"
+    joined = "".join(f"{text}\0" for text in texts)
     if joined.count("\0") != len(texts):
-        joined = "\0".join(text.replace("\0", " ") for text in texts) + "\0"
+        joined = "".join(text.replace("\0", " ") + "\0" for text in texts)
     order = "utf-16-le" if sys.byteorder == "little" else "utf-16-be"
     return np.frombuffer(joined.encode(order, "surrogatepass"), dtype=np.uint16)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from claimstance.errors import RecordError, did_you_mean
-from claimstance.predictor import Predictor
+from claimstance.predictor import Predictor, sides_read
 from claimstance.records import read_json_lines
 from evaluation import metrics
 
@@ -55,7 +55,7 @@ def read_labelled(path: str | os.PathLike[str], predictor: Predictor) -> Labelle
     """
     rows = LabelledPairs([], [], [], [])
     labels = predictor.manifest.labels
-    needed = ("quote", "claim", "stance") if predictor.manifest.inputs == "pair" else ("quote", "stance")
+    needed = ("quote", "stance") if predictor.manifest.inputs == "quote" else ("quote", "claim", "stance")
     for number, row in read_json_lines(path):
         for name in needed:
             if not isinstance(row.get(name), str) or not row[name].strip():
@@ -86,8 +86,7 @@ def score_model(predictor: Predictor, pairs: LabelledPairs, macro_over: Sequence
     labels = manifest.labels
     index = {label: number for number, label in enumerate(labels)}
     truth = np.array([index[label] for label in pairs.labels])
-    claims = pairs.claims if manifest.inputs == "pair" else [""] * len(pairs.quotes)
-    probabilities = predictor.probabilities(pairs.quotes, claims)
+    probabilities = predictor.probabilities(*sides_read(pairs.quotes, pairs.claims, manifest.inputs))
     predictions = predictor.decide(probabilities)
     given = [prediction.stance or manifest.abstain_label for prediction in predictions]
     predicted = np.array([index[label] for label in given])

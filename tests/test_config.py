@@ -110,7 +110,7 @@ def test_an_unknown_key_like_no_other_lists_the_valid_ones(tmp_path: Path) -> No
         ("model.families.overlap", 0, "model.families.overlap"),
         ("model.families", {}, "model.families"),
         ("model.kind", "encoder", "pair-linear"),
-        ("model.inputs", "claim", "'pair' or 'quote'"),
+        ("model.inputs", "both", "'quote'"),
         ("labels.stances", ["agree"], "labels.stances"),
         ("seed", "zero", "seed"),
         ("name", "a/b", "name"),

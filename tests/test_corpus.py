@@ -15,7 +15,8 @@ from claimstance.errors import ClaimstanceError
 from claimstance.predictor import Predictor
 from claimstance.records import Pair, write_json_lines
 from training.config import Config
-from training.corpus import check_splits, load_corpus, main, split_by_event
+from training.corpus import check_splits, load_corpus, split_by_event
+from training.corpus_commands import main
 from training.models import fit
 
 AGREE, DISAGREE, OTHER = "مؤيد", "معارض", "محايد"
@@ -288,7 +289,7 @@ def test_the_digest_follows_every_byte_of_every_file(tmp_path: Path) -> None:
 
 def test_the_projects_own_corpus_is_sound(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = ("train", "validation", "test")
-    assert main([str(root / f"data/{name}.jsonl") for name in names]) == 0
+    assert main(["check", *(str(root / f"data/{name}.jsonl") for name in names)]) == 0
     shown = capsys.readouterr().out
     assert all(name in shown for name in names)
 
@@ -306,7 +307,7 @@ def test_checking_a_bad_record_names_its_line_and_exits_2(
 ) -> None:
     path = tmp_path / "bad.jsonl"
     write_json_lines(path, [few_pairs[0].to_dict(), {**few_pairs[1].to_dict(), **change}])
-    assert main([str(path)]) == 2
+    assert main(["check", str(path)]) == 2
     error = capsys.readouterr().err
     assert f"{path}:2: " in error and expected in error
     assert error.count("\n") == 1
@@ -317,6 +318,6 @@ def test_checking_files_that_share_an_event_exits_2(
 ) -> None:
     for name, pair in (("a", few_pairs[0]), ("b", few_pairs[1])):
         write_json_lines(tmp_path / f"{name}.jsonl", [pair.to_dict()])
-    assert main([str(tmp_path / "a.jsonl"), str(tmp_path / "b.jsonl")]) == 2
+    assert main(["check", str(tmp_path / "a.jsonl"), str(tmp_path / "b.jsonl")]) == 2
     error = capsys.readouterr().err
     assert "a.jsonl" in error and "b.jsonl" in error and few_pairs[0].event in error

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from claimstance.features import FAMILIES, REGIONS, SLOTS, FeatureExtractor, Features, PairView, compose
+from claimstance.features import FAMILIES, SLOTS, FeatureExtractor, Features
 from claimstance.lexicon import CUE_CLASSES, FUNCTION, NUMBER, Lexicon, cue_bit
 from claimstance.records import Pair, read_pairs
+from claimstance.view import REGIONS, PairView
 
 Texts = list[tuple[str, str]]
 HARD: Texts = [
@@ -22,9 +23,9 @@ HARD: Texts = [
     ("", "نفى الوزير الخبر"),
     ("نفى الوزير الخبر", ""),
     ("٠١٢", "12"),
-    ("😀\ud83d", "\0"),
-    ("؟؟؟", "هل؟"),
+    ("😀\ud83d؟؟؟", "\0هل؟"),
     ("لا لا لا لا لا", "لم لا"),
+    ("لم أقل إنه رفض", "رفض الوزير"),
     ("مسؤول. نفى. قال؛ كتاب", "كتاب مسؤول"),
 ]
 TURNING = {"negator", "deny", "falsehood"}
@@ -40,6 +41,7 @@ class Word:
     stem_id: int
     lemma: int
     cues: frozenset[str]
+    turns: bool
     content: bool
     number: bool
     digits: bool
@@ -62,7 +64,7 @@ class Plain:
 
     @property
     def claim_parity(self) -> int:
-        return sum(bool(word.cues & TURNING) for word in self.claim) % 2
+        return sum(word.turns for word in self.claim) % 2
 
     def regions(self) -> list[str]:
         """Place the words of the quote around the first clause that covers most of the claim."""
@@ -86,10 +88,8 @@ class Plain:
         """Compose the negations of the quote by scope, and say what ratifies and leaves open."""
         here = list(zip(self.quote, self.regions(), strict=True))
         scopes = {"focus": REGIONS[1:4], "within": REGIONS[2:3], "ahead": REGIONS[:3], "anywhere": REGIONS}
-        parts = {
-            name: (sum(bool(word.cues & TURNING) for word, region in here if region in scope) + self.turned) % 2
-            for name, scope in scopes.items()
-        }
+        turns = [(word.turns, region) for word, region in here]
+        parts = {name: (sum(t for t, r in turns if r in scope) + self.turned) % 2 for name, scope in scopes.items()}
         for name, cues in (("ratified", RATIFYING), ("open", OPEN)):
             parts[name] = int(any(word.cues & cues for word in self.quote))
             parts[name + "_focus"] = int(any(word.cues & cues for word, region in here if region in scopes["focus"]))
@@ -101,19 +101,21 @@ def plainly(view: PairView) -> list[Plain]:
 
     def word(at: int) -> Word:
         classes = int(reading.classes[at])
+        cues = frozenset(name for name in CUE_CLASSES if classes & cue_bit(name))
         return Word(
             stem="".join(map(chr, words.units[words.stem_start[at] : words.stem_stop[at]].tolist())),
             stem_id=int(reading.stem[at]),
             lemma=int(reading.lemma[at]),
-            cues=frozenset(name for name in CUE_CLASSES if classes & cue_bit(name)),
+            cues=cues,
+            turns=bool(cues & TURNING) and not (reading.paired[at] and alignment.exact[at]),
             content=not classes & (FUNCTION | cue_bit("negator")),
             number=bool(classes & NUMBER),
             digits=bool(words.number[at]),
             exact=bool(alignment.exact[at]),
             aligned=bool(alignment.aligned[at]),
             similarity=float(alignment.similarity[at]),
-            idf=float(view.full_weight[at]),
-            weight=float(view.full_weight[at]) * (not classes & (FUNCTION | cue_bit("negator"))),
+            idf=float(view.idf[at]),
+            weight=float(view.idf[at]) * (not classes & (FUNCTION | cue_bit("negator"))),
             clause=int(words.clause[at]),
         )
 
@@ -298,19 +300,17 @@ def test_sparse_features_name_what_each_pair_has_plainly(
         here = features.slot[features.pair == index].tolist()
         for name, slot in zip(SPARSE[family](pair), here, strict=True):
             assert slots.setdefault(name, slot) == slot
-    by_chance = SLOTS * -math.expm1(-len(slots) / SLOTS)
     assert len(slots) > 50
-    assert len(set(slots.values())) > 0.97 * by_chance
+    assert len(set(slots.values())) > 0.97 * SLOTS * -math.expm1(-len(slots) / SLOTS)
 
 
 def test_words_stand_around_the_focus_clause_as_plainly(
     extractor: FeatureExtractor, texts: Texts, plain: list[Plain]
 ) -> None:
     view = extractor.view(*columns(texts))
-    quoted = [REGIONS[region] for region in view.region[view.quoted()]]
     expected = [region for pair in plain for region in pair.regions()]
-    assert quoted == expected
-    assert set(quoted) == set(REGIONS)
+    assert [REGIONS[region] for region in view.region[view.quoted]] == expected
+    assert set(expected) == set(REGIONS)
 
 
 @pytest.mark.parametrize(
@@ -325,7 +325,6 @@ def test_words_stand_around_the_focus_clause_as_plainly(
         ("لا انخفاض في الأسعار", "ارتفاع الأسعار", 1),
         ("The ministry did not send fighters", "The ministry sent fighters", -1),
         ("Prices fell", "Prices rose", -1),
-        # A word that both denies and meets its opposite turns once.
         ("رفضت الحكومة الخطة", "قبلت الحكومة الخطة", -1),
         ("قبلت الحكومة الخطة", "رفضت الحكومة الخطة", -1),
         ("براءة المتهم", "إدانة المتهم", -1),
@@ -337,12 +336,12 @@ def test_negations_compose_to_the_sign_of_quote_and_claim(
     extractor: FeatureExtractor, quote: str, claim: str, sign: int
 ) -> None:
     view = extractor.view([quote], [claim])
-    assert (-1) ** int(compose(view).anywhere[0] ^ view.claim_turned[0]) == sign
+    assert (-1) ** int(view.composition.anywhere[0] ^ view.claim_turned[0]) == sign
 
 
 def test_a_negation_in_another_clause_leaves_the_focus_alone(extractor: FeatureExtractor) -> None:
     view = extractor.view(["لا أعرف أحدا؛ أرسلت الوزارة المقاتلين؛ ولم ننته"], ["أرسلت الوزارة المقاتلين"])
-    parts = compose(view)
+    parts = view.composition
     assert (parts.focus[0], parts.within[0]) == (0, 0)
     assert parts.open_focus[0] == 0 < parts.open[0]
 
@@ -391,12 +390,10 @@ def test_an_empty_batch_has_no_features(extractor: FeatureExtractor, texts: Text
 )
 def test_extraction_takes_time_linear_in_length(extractor: FeatureExtractor, make: Callable[[int], str]) -> None:
     """Eight times the text: eight times as long were linear, 64 times quadratic."""
-    spent = []
-    for size in (1 << 17, 1 << 20):
-        text, times = make(size), []
-        for _ in range(3):
-            began = time.perf_counter()
-            extractor([text], ["كتاب"])
-            times.append(time.perf_counter() - began)
-        spent.append(min(times))
-    assert spent[1] / spent[0] < 32
+
+    def seconds(size: int) -> float:
+        began = time.process_time()
+        extractor([make(size)], ["كتاب"])
+        return time.process_time() - began
+
+    assert min(seconds(1 << 20) / seconds(1 << 17) for _ in range(4)) < 32

@@ -60,7 +60,9 @@ def plain_classes(table: dict[Phrase, int], words: list[str], bare: list[str], n
     classes, at = [NUMBER * number for number in numbers], 0
     while at < len(words):
         without_conjunction = words[at][1:] if words[at][0] in "وف" and len(words[at]) > 1 else words[at]
-        tried = [(form,) for form in (words[at], without_conjunction, bare[at])]
+        tried = [(form,) for form in (words[at], without_conjunction)]
+        if table.get((bare[at],)) != FUNCTION:
+            tried.append((bare[at],))
         first = next((form for form in tried if form in table), tried[0])
         lengths = [n for n in (4, 3, 2, 1) if at + n <= len(words) and (*first, *words[at + 1 : at + n]) in table]
         length = lengths[0] if lengths else 1

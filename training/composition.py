@@ -142,19 +142,26 @@ def read_annotations(path: str | os.PathLike[str], pairs: Mapping[str, Pair]) ->
         labels = [given[annotator].get(pair.id) for annotator in ANNOTATORS]
         if None in labels:
             missing = ANNOTATORS[labels.index(None)]
-            raise RecordError(f"{path}: pair {pair.id!r} has no label by {missing}, expected one by each of {ANNOTATORS}")
+            raise RecordError(
+                f"{path}: pair {pair.id!r} has no label by {missing}, expected one by each of {ANNOTATORS}"
+            )
         final = given[ADJUDICATED].get(pair.id, labels[0] if len(set(labels)) == 1 else None)
         if final != pair.stance:
             raise RecordError(f"{path}: pair {pair.id!r} came to {final}, but the corpus says {pair.stance}")
     index = {label: number for number, label in enumerate(LABELS)}
-    table = [[index[given[annotator][pair]] if pair in given[annotator] else MISSING for annotator in ANNOTATORS] for pair in pairs]
+    table = [
+        [index[given[annotator][pair]] if pair in given[annotator] else MISSING for annotator in ANNOTATORS]
+        for pair in pairs
+    ]
     return Annotations(tuple(pairs), np.array(table))
 
 
 def agreement_of(annotations: Annotations, pairs: Mapping[str, Pair]) -> Iterator[Figure]:
     """Yield Krippendorff's α before adjudication: over all, between the two blind annotators, by label and by pattern."""
     count = len(LABELS)
-    yield Figure("α, author and both annotators", krippendorff_alpha(annotations.table, count), least=0.85, shown="{:.3f}")
+    yield Figure(
+        "α, author and both annotators", krippendorff_alpha(annotations.table, count), least=0.85, shown="{:.3f}"
+    )
     yield Figure("α, the two blind annotators", krippendorff_alpha(annotations.table[:, 1:], count), shown="{:.3f}")
     for label, alpha in zip(LABELS, alpha_by_label(annotations.table, count), strict=True):
         yield Figure(f"α of {label} against the rest", float(alpha), shown="{:.3f}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -25,6 +26,15 @@ class Labels(_Section):
     stances: tuple[str, ...] = Field(STANCES, min_length=2)
     abstain: str | None = NONE
 
+    @model_validator(mode="after")
+    def _distinct(self) -> Labels:
+        for label in self.all:
+            if self.all.count(label) > 1:
+                raise ValueError(f"label {label!r} is given twice; a label is one stance, or the one of no stance")
+            if not re.fullmatch(r"[\w. /-]+", label):
+                raise ValueError(f"label {label!r} has signs that no metric name may have; map it with corpus.labels")
+        return self
+
     @property
     def all(self) -> tuple[str, ...]:
         return self.stances if self.abstain is None else (*self.stances, self.abstain)
@@ -35,6 +45,12 @@ class Splits(_Section):
 
     validation: float = Field(0.1, gt=0, lt=1)
     test: float = Field(0.2, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _leaves_training_pairs(self) -> Splits:
+        if self.validation + self.test >= 1:
+            raise ValueError("validation and test together leave nothing to train on; their sum must be below 1")
+        return self
 
 
 class Corpus(_Section):
@@ -67,14 +83,15 @@ class Corpus(_Section):
 class PairLinear(_Section):
     """Logistic regression over pair features.
 
-    ``families`` are the feature families with the value of their sparse features; ``dense_scale`` is the value of one
+    ``inputs`` says what the model reads; a model of quotes alone is for data without claims, and with one of claims alone
+    it shows what a model gains by reading the pair. ``families`` are the feature families with the value of their sparse features; ``dense_scale`` is the value of one
     standard deviation of a dense feature; ``C`` the inverse strength of the L2 penalty. ``mismatched`` adds, for each
     training pair, so many quotes met with a claim of another event, labelled as taking no stance: the sentences of an
     article are mostly about something else.
     """
 
     kind: Literal["pair-linear"] = "pair-linear"
-    inputs: Literal["pair", "quote"] = "pair"
+    inputs: Literal["pair", "quote", "claim"] = "pair"
     families: dict[Literal[FAMILIES], Annotated[float, Field(gt=0)]] = Field(min_length=1)  # type: ignore[valid-type]
     lexicons: tuple[str, ...] = ("data/lexicons/ar.yaml", "data/lexicons/en.yaml")
     C: float = Field(0.3, gt=0)
@@ -92,6 +109,12 @@ class Evaluation(_Section):
     cross_validation: int = Field(0, ge=0)
     test: bool = False
 
+    @model_validator(mode="after")
+    def _has_folds(self) -> Evaluation:
+        if self.cross_validation == 1:
+            raise ValueError("cross_validation needs two folds or more; 0 turns it off")
+        return self
+
 
 class Tracking(_Section):
     """Where runs are tracked. ``uri`` null turns tracking off."""
@@ -104,7 +127,7 @@ class Tracking(_Section):
 class Config(_Section):
     """One whole run."""
 
-    name: str = Field(pattern=r"^[\w.-]+$")
+    name: str = Field(pattern=r"^\w[\w.-]*$")
     description: str
     corpus: Corpus
     labels: Labels = Labels()
@@ -116,7 +139,7 @@ class Config(_Section):
 
     @model_validator(mode="after")
     def _can_mismatch(self) -> Config:
-        if self.model.mismatched and (self.labels.abstain is None or self.model.inputs == "quote"):
+        if self.model.mismatched and (self.labels.abstain is None or self.model.inputs != "pair"):
             raise ValueError("model.mismatched needs claims and a label of no stance (labels.abstain); set it to 0")
         return self
 

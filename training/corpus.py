@@ -10,6 +10,7 @@ from pathlib import Path
 
 import datasets
 import numpy as np
+import pyarrow
 
 from claimstance.errors import ClaimstanceError, did_you_mean
 from claimstance.files import read_lines, sha256
@@ -51,8 +52,7 @@ def load_corpus(config: Config) -> LoadedCorpus:
         named = {name: getattr(corpus, name) for name in SPLITS if getattr(corpus, name) is not None}
         parts = {name: _load(source, corpus, labels, config.model.inputs) for name, source in named.items()}
         digests = {source: _digest(source, parts[name]) for name, source in named.items()}
-        if not corpus.columns or "event" in corpus.columns:
-            check_splits({named[name]: part for name, part in parts.items()}, official=bool(corpus.columns))
+        check_splits({named[name]: part for name, part in parts.items()}, official=bool(corpus.columns))
     return LoadedCorpus(parts, digests)
 
 
@@ -64,11 +64,11 @@ def _digest(source: str, data: datasets.Dataset) -> str:
 
 def _load(source: str, corpus: Corpus, labels: Sequence[str], inputs: str) -> datasets.Dataset:
     ours = Path(source).suffix == ".jsonl" and not corpus.columns and not corpus.labels and set(labels) <= set(LABELS)
-    if ours and inputs == "pair":
+    if ours and inputs != "quote":
         return dataset_of([pair.to_dict() for pair in read_pairs(source)], labels)
     raw = _read_table(source)
     columns = _columns(source, raw, corpus, inputs)
-    return dataset_of(list(_mapped(source, raw, columns, corpus, labels)), labels)
+    return dataset_of(list(_mapped(source, raw, columns, corpus, labels, inputs)), labels)
 
 
 def _read_table(source: str) -> datasets.Dataset:
@@ -85,16 +85,18 @@ def _read_table(source: str) -> datasets.Dataset:
     options = {"sep": "\t"} if suffix == ".tsv" else {}
     with tempfile.TemporaryDirectory() as cache:
         try:
-            return datasets.loaddataset_of(
+            return datasets.load_dataset(
                 _READERS[suffix], data_files=source, split="train", cache_dir=cache, keep_in_memory=True, **options
             )
-        except datasets.exceptions.DatasetGenerationError as error:
-            raise ClaimstanceError(f"{source}: not readable as {suffix}: {error.__cause__ or error}") from None
+        except (datasets.exceptions.DatasetGenerationError, pyarrow.ArrowInvalid, ValueError) as error:
+            # A heading without rows and a broken file raise different errors in every reader.
+            reason = str(error.__cause__ or error).splitlines()[0]
+            raise ClaimstanceError(f"{source}: no table to be read as {suffix}: {reason:.200}") from None
 
 
 def _read_hub(name: str) -> datasets.Dataset:
     try:
-        loaded = datasets.loaddataset_of(name, split="train")
+        loaded = datasets.load_dataset(name, split="train")
     except Exception as error:
         # The hub client raises errors of many libraries; whatever it was, these are the ways out.
         raise ClaimstanceError(
@@ -106,7 +108,7 @@ def _read_hub(name: str) -> datasets.Dataset:
 
 def _columns(source: str, raw: datasets.Dataset, corpus: Corpus, inputs: str) -> dict[str, str]:
     columns = {name: corpus.columns.get(name, name) for name in ("id", "event", *_NEEDED, "claim", *_SLICES)}
-    needed = (*_NEEDED, "claim") if inputs == "pair" else _NEEDED
+    needed = _NEEDED if inputs == "quote" else (*_NEEDED, "claim")
     for name, column in columns.items():
         if column not in raw.column_names and (name in needed or name in corpus.columns):
             raise ClaimstanceError(
@@ -117,14 +119,21 @@ def _columns(source: str, raw: datasets.Dataset, corpus: Corpus, inputs: str) ->
 
 
 def _mapped(
-    source: str, raw: datasets.Dataset, columns: Mapping[str, str], corpus: Corpus, labels: Sequence[str]
+    source: str,
+    raw: datasets.Dataset,
+    columns: Mapping[str, str],
+    corpus: Corpus,
+    labels: Sequence[str],
+    inputs: str,
 ) -> Iterable[dict[str, str]]:
+    read = [name for name in ("quote", "claim") if name in columns and (inputs != "quote" or name == "quote")]
+    seen: dict[str, int] = {}
     stance_names = getattr(raw.features[columns["stance"]], "names", None)
     for number, row in enumerate(raw, start=1):
         where = f"{source}: row {number}"
         mapped = {name: row[column] for name, column in columns.items()}
-        for name in ("quote", "claim"):
-            if name in mapped and (not isinstance(mapped[name], str) or not mapped[name].strip()):
+        for name in read:
+            if not isinstance(mapped[name], str) or not mapped[name].strip():
                 raise ClaimstanceError(f"{where}: {columns[name]} is empty, expected a text")
         label = stance_names[mapped["stance"]] if stance_names else str(mapped["stance"])
         if corpus.labels:
@@ -141,13 +150,20 @@ def _mapped(
                 f"{where}: stance {label!r} is not one of {', '.join(labels)}{did_you_mean(label, labels)}; "
                 f"map it with corpus.labels"
             )
-        stem = Path(source).stem
+        # Made up where the source has none, from its whole path: two splits may have files of one name.
+        made_up = f"{Path(source).with_suffix('')}-{number}"
+        identity = str(mapped.get("id", made_up))
+        if identity in seen:
+            raise ClaimstanceError(
+                f"{where}: id {identity!r} stands in row {seen[identity]} already, expected one row an id"
+            )
+        seen[identity] = number
         yield {
             "claim": "",
             **{name: "" if value is None else str(value) for name, value in mapped.items()},
             "stance": label,
-            "id": str(mapped.get("id", f"{stem}-{number}")),
-            "event": str(mapped.get("event", f"{stem}-{number}")),
+            "id": identity,
+            "event": str(mapped.get("event", made_up)),
         }
 
 

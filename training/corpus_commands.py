@@ -48,7 +48,9 @@ def _check(files: Sequence[str]) -> dict[str, list[Pair]]:
     check_splits({path: dataset_of([pair.to_dict() for pair in rows], LABELS) for path, rows in pairs.items()})
     table = Table(title="Corpus: every record valid, no id or event in two files", title_justify="left")
     for column in ("file", "pairs", "events", "languages", *LABELS, "SHA-256"):
-        table.add_column(column, justify="left" if column in ("file", "languages", "SHA-256") else "right", no_wrap=True)
+        table.add_column(
+            column, justify="left" if column in ("file", "languages", "SHA-256") else "right", no_wrap=True
+        )
     for path, rows in pairs.items():
         table.add_row(Path(path).stem, *_composition(rows), sha256(path)[:16] + "…")
     console().print(table)
@@ -77,7 +79,11 @@ def _certify(folder: Path) -> None:
     _print_figures(figures)
     leaks = certificate(splits)
     _print_certificate(leaks, splits)
-    problems = [f"{figure.name} is {figure.shown.format(figure.value)}, wanted {figure.wanted}" for figure in figures if not figure.kept]
+    problems = [
+        f"{figure.name} is {figure.shown.format(figure.value)}, wanted {figure.wanted}"
+        for figure in figures
+        if not figure.kept
+    ]
     problems += leaks.problems
     if problems:
         raise ClaimstanceError(f"{folder}: the corpus does not keep what its card promises: " + "; ".join(problems))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import datasets
 
-from claimstance.bundle import bundle_digest, write_bundle
+from claimstance.bundle import LAYOUT, bundle_digest, write_bundle
 from claimstance.errors import ClaimstanceError
 from claimstance.files import replacing_folder
 from claimstance.predictor import Predictor
@@ -72,15 +72,16 @@ def run_experiment(configs: Sequence[Config], say=print) -> Outcome:
     """
     _check_comparable(configs)
     first = configs[0]
+    _check_replaceable(Path(first.export))
     corpus = load_corpus(first)
     if first.evaluation.test and "test" not in corpus.splits:
         raise ClaimstanceError("evaluation.test is true, but the corpus has no test split; name one or set it to false")
     say(f"corpus: {', '.join(f'{name} {len(part):,}' for name, part in corpus.splits.items())} pairs")
-    trackers = {config.tracking: open_tracker(*_tracking(config)) for config in configs}
+    tracker = open_tracker(first.tracking.uri, first.tracking.experiment, first.tracking.model)
     with tempfile.TemporaryDirectory() as folder:
         candidates = []
         for config in configs:
-            candidate = _train(config, corpus, trackers[config.tracking], Path(folder) / config.name, say)
+            candidate = _train(config, corpus, tracker, Path(folder) / config.name, say)
             candidates.append(candidate)
         # The first named wins a tie, so the order of candidates on the command line decides nothing else.
         candidates.sort(key=lambda candidate: -candidate.validation.figures[metrics.MACRO_F1])
@@ -90,7 +91,7 @@ def run_experiment(configs: Sequence[Config], say=print) -> Outcome:
         chosen.tracker.promote(chosen.run)
         test = None
         if first.evaluation.test:
-            test = _score(Predictor.load(first.export), corpus, "test", first)
+            test = score_split(Predictor.load(first.export), corpus, "test", first)
     return Outcome(tuple(candidates), test)
 
 
@@ -102,15 +103,19 @@ def _check_comparable(configs: Sequence[Config]) -> None:
             f"two candidates are called {', '.join(sorted(repeated))}; give each config its own name"
         )
     for config in configs[1:]:
-        for part in ("corpus", "labels", "export", "evaluation"):
+        for part in ("corpus", "labels", "export", "evaluation", "tracking"):
             if getattr(config, part) != getattr(configs[0], part):
                 raise ClaimstanceError(
                     f"{configs[0].name} and {config.name} differ in {part}, so they cannot be compared; train them apart"
                 )
 
 
-def _tracking(config: Config) -> tuple[str | None, str, str]:
-    return config.tracking.uri, config.tracking.experiment, config.tracking.model
+def _check_replaceable(export: Path) -> None:
+    """Make sure that the folder to export to holds nothing but an earlier export."""
+    if export.exists() and (
+        not export.is_dir() or {file.name for file in export.iterdir()} - {*LAYOUT.contents, LAYOUT.manifest}
+    ):
+        raise ClaimstanceError(f"{export}: holds something else than an exported model; name another folder in export")
 
 
 def _train(config: Config, corpus: LoadedCorpus, tracker: MlflowTracker | NullTracker, folder: Path, say) -> Candidate:
@@ -121,7 +126,7 @@ def _train(config: Config, corpus: LoadedCorpus, tracker: MlflowTracker | NullTr
         train, validation = corpus.splits["train"], corpus.splits["validation"]
         fitted = fit(config, train, validation, {"corpus_sha256": corpus.digest, "config": config.name})
         write_bundle(fitted.bundle, folder)
-        scores = _score(Predictor.load(folder), corpus, "validation", config)
+        scores = score_split(Predictor.load(folder), corpus, "validation", config)
         figures = {f"validation_{name}": value for name, value in scores.figures.items()}
         if config.evaluation.cross_validation:
             say(f"{config.name}: cross-validating, {config.evaluation.cross_validation} folds grouped by event")
@@ -133,7 +138,7 @@ def _train(config: Config, corpus: LoadedCorpus, tracker: MlflowTracker | NullTr
     return Candidate(config, folder, scores, run, tracker)
 
 
-def _score(predictor: Predictor, corpus: LoadedCorpus, split: str, config: Config) -> Scores:
+def score_split(predictor: Predictor, corpus: LoadedCorpus, split: str, config: Config) -> Scores:
     quotes, claims, truth = texts_of(corpus.splits[split], config.model.inputs)
     labels = [config.labels.all[index] for index in truth]
     pairs = LabelledPairs(quotes, claims, labels, list(corpus.splits[split]["event"]))
@@ -144,7 +149,8 @@ def _cross_validation_figures(config: Config, corpus: LoadedCorpus) -> dict[str,
     both = datasets.concatenate_datasets([corpus.splits["train"], corpus.splits["validation"]])
     confusion = cross_validate(config, both, config.evaluation.cross_validation)
     index = {label: number for number, label in enumerate(config.labels.all)}
-    figures = {f"cross_validation_{metrics.MACRO_F1}": metrics.macro_f1(confusion, range(len(index)))}
+    stances = [index[label] for label in config.labels.stances]
+    figures = {f"cross_validation_{metrics.MACRO_F1}": metrics.macro_f1(confusion, stances)}
     for subset in config.evaluation.macro_over:
         name = f"cross_validation_{metrics.macro_over_name(subset)}"
         figures[name] = metrics.macro_f1(confusion, [index[label] for label in subset])

@@ -18,14 +18,14 @@ from claimstance.errors import ClaimstanceError
 from claimstance.features import SLOTS, FeatureExtractor, Features, idf_slots
 from claimstance.files import read_text
 from claimstance.lexicon import Lexicon
-from claimstance.predictor import score, softmax
+from claimstance.predictor import score, sides_read, softmax
 from claimstance.words import read_words
 from evaluation import metrics
 from training.config import Config
 
 _ITERATIONS = 300
 _TOLERANCE = 1e-3
-_TEMPERATURES = (0.2, 5.0)
+_TEMPERATURES = (0.1, 20.0)
 _THRESHOLDS = np.round(np.arange(0.0, 0.96, 0.01), 2)
 
 
@@ -53,6 +53,8 @@ def read_lexicons(paths: Sequence[str]) -> list[dict]:
     for path in paths:
         try:
             source = yaml.safe_load(read_text(path))
+            if not isinstance(source, dict):
+                raise ClaimstanceError("expected the sections of a lexicon, such as cues and function_words")
             # JSON, which bundles hold, has only texts as keys.
             source["numbers"] = {str(value): forms for value, forms in (source.get("numbers") or {}).items()}
             Lexicon([source])
@@ -77,7 +79,7 @@ def fit(config: Config, train: datasets.Dataset, validation: datasets.Dataset, t
     lexicons = read_lexicons(model.lexicons)
     quotes, claims, truth = texts_of(train, model.inputs)
     lexicon = Lexicon(lexicons)
-    idf = inverse_document_frequency([*quotes, *claims] if model.inputs == "pair" else quotes, lexicon)
+    idf = inverse_document_frequency([*quotes, *claims], lexicon)
     extractor = FeatureExtractor(lexicon, idf, model.families)
     quotes, claims, truth = _with_mismatched(config, quotes, claims, truth, np.array(train["event"]))
     weights = _fit_weights(config, extractor(quotes, claims), truth, len(labels))
@@ -105,13 +107,17 @@ def cross_validate(config: Config, data: datasets.Dataset, folds: int) -> np.nda
     """Return the pooled confusion matrix (labels × labels) of the likeliest label over folds grouped by event."""
     model, labels = config.model, config.labels.all
     quotes, claims, truth = (np.array(column) for column in texts_of(data, model.inputs))
+    events = np.array(data["event"])
+    if folds > np.unique(events).size:
+        raise ClaimstanceError(
+            f"evaluation.cross_validation is {folds}, but the pairs are of {np.unique(events).size} events; name fewer folds"
+        )
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=config.seed)
     lexicon = Lexicon(read_lexicons(model.lexicons))
     confusion = np.zeros((len(labels), len(labels)), dtype=np.int64)
-    events = np.array(data["event"])
     for inside, outside in splitter.split(quotes, truth, events):
-        texts = [*quotes[inside], *claims[inside]] if model.inputs == "pair" else list(quotes[inside])
-        extractor = FeatureExtractor(lexicon, inverse_document_frequency(texts, lexicon), model.families)
+        idf = inverse_document_frequency([*quotes[inside], *claims[inside]], lexicon)
+        extractor = FeatureExtractor(lexicon, idf, model.families)
         known = _with_mismatched(
             config, quotes[inside].tolist(), claims[inside].tolist(), truth[inside], events[inside]
         )
@@ -123,9 +129,9 @@ def cross_validate(config: Config, data: datasets.Dataset, folds: int) -> np.nda
 
 
 def texts_of(data: datasets.Dataset, inputs: str) -> tuple[list[str], list[str], np.ndarray]:
-    """Return quotes, claims (empty for a model of quotes alone) and label indices of a dataset."""
-    claims = list(data["claim"]) if inputs == "pair" else [""] * len(data)
-    return list(data["quote"]), claims, np.array(data["stance"], dtype=np.int64)
+    """Return quotes, claims and label indices of a dataset; the side that the model does not read is empty."""
+    quotes, claims = sides_read(data["quote"], data["claim"], inputs)
+    return quotes, claims, np.array(data["stance"], dtype=np.int64)
 
 
 def _with_mismatched(
@@ -149,7 +155,8 @@ def _with_mismatched(
 def inverse_document_frequency(texts: Sequence[str], lexicon: Lexicon) -> np.ndarray:
     """Return log((1 + texts) / (1 + texts with the stem)) by ``idf_slots`` (65,536, float32; smoothed idf of
     scikit-learn's TfidfTransformer without its added one)."""
-    words = read_words(list(texts))
+    texts = [text for text in texts if text]
+    words = read_words(texts)
     slots = idf_slots(lexicon.read(words))
     seen = np.unique(words.text.astype(np.int64) << 16 | slots) & 0xFFFF
     frequency = np.bincount(seen, minlength=1 << 16)

@@ -172,7 +172,7 @@ class MlflowTracker:
         from mlflow.models import ModelSignature
         from mlflow.types import ColSpec, Schema
 
-        inputs = [ColSpec("string", "quote"), *([ColSpec("string", "claim")] if model.inputs == "pair" else [])]
+        inputs = [ColSpec("string", "quote"), *([ColSpec("string", "claim")] if model.inputs != "quote" else [])]
         outputs = [ColSpec("string", "predicted_stance", required=False), ColSpec("double", "confidence")]
         outputs += [ColSpec("double", f"probability_{label}") for label in model.labels]
         root = Path(__file__).resolve().parent
