@@ -52,7 +52,7 @@ def _match_stems(pair: np.ndarray, side: np.ndarray, reading: Reading, pairs: in
     if not pair.size:
         return exact, turned
     keys = mix(reading.stem + (pair.astype(np.uint64) << np.uint64(40)))
-    order = np.argsort(keys, kind="stable")
+    order = np.argsort(keys)
     keys = keys[order]
     run_starts = np.concatenate(([0], np.flatnonzero(keys[1:] != keys[:-1]) + 1))
     lengths = np.diff(run_starts, append=keys.size)

@@ -102,7 +102,10 @@ class Lexicon:
                 for form in forms:
                     entries[form] = (entries.get(form, (0, 0))[0] | NUMBER, next(lemmas))
                     canonical[form] = (str(value), False)
-            for first, second in source.get("opposites") or []:
+            for sides in source.get("opposites") or []:
+                if len(sides) != 2 or not all(isinstance(side, list) and side for side in sides):
+                    raise ClaimstanceError(f"opposites {sides!r} are not two lists of words")
+                first, second = sides
                 for side, forms in enumerate((first, second)):
                     for form in forms:
                         entries.setdefault(form, (0, 0))
@@ -166,7 +169,7 @@ class Lexicon:
             found = self._find(variant[missing])
             if variant is bare:
                 # A short function word is found inside too many names: «البلدية» is not «لديه».
-                found[self._classes[found] == FUNCTION] = absent
+                found[(self._classes[found] & np.uint32(_STARTS_PHRASE - 1)) == FUNCTION] = absent
             rows[missing] = found
             first_word[missing] = np.where(found < absent, variant[missing], first_word[missing])
         hidden = self._apply_phrases(words, spelled, first_word, rows)
@@ -257,6 +260,11 @@ def _cue_entries(source: Mapping[str, Any]) -> Iterator[tuple[str, int, Iterable
 def _verb_forms(verb: Mapping[str, Sequence[str]], inflection: Mapping[str, Sequence[str]]) -> Iterator[str]:
     """Inflect a verb: past stems take endings; present stems take person prefixes, moods and endings."""
     objects = ("", *inflection.get("object_pronouns", ()))
+    needed = {"past": ("past_endings",), "present": ("present_prefixes", "present_endings")}
+    for tense, rules in needed.items():
+        for rule in rules:
+            if tense in verb and rule not in inflection:
+                raise ClaimstanceError(f"a verb has {tense} stems, but the inflection has no {rule}; add them")
     for stem in verb.get("past", ()):
         for ending, pronoun in itertools.product(inflection["past_endings"], objects):
             yield stem + ending + pronoun

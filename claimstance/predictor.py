@@ -14,7 +14,7 @@ from claimstance.features import FeatureExtractor, Features
 from claimstance.lexicon import Lexicon
 from claimstance.records import Pair
 
-_CHUNK_PAIRS = 1024
+_CHUNK_PAIRS = 2048
 _CHUNK_CHARACTERS = 400_000
 
 
@@ -102,17 +102,16 @@ class Predictor:
         quotes, claims = [], []
         needs_claim = self.manifest.inputs != "quote"
         for pair in pairs:
-            match pair:
-                case tuple((str(quote), str(claim))):
-                    pass
-                case Pair():
-                    quote, claim = pair.quote, pair.claim
-                case str():
-                    quote, claim = pair, ""
-                case _:
-                    raise ClaimstanceError(
-                        f"pair {len(quotes)} is {pair!r:.80}, expected a Pair or a (quote, claim) tuple of texts"
-                    )
+            if isinstance(pair, tuple) and len(pair) == 2:
+                quote, claim = pair
+            elif isinstance(pair, Pair):
+                quote, claim = pair.quote, pair.claim
+            else:
+                quote, claim = pair, ""
+            if not isinstance(quote, str) or not isinstance(claim, str):
+                raise ClaimstanceError(
+                    f"pair {len(quotes)} is {pair!r:.80}, expected a Pair or a (quote, claim) tuple of texts"
+                )
             if needs_claim and not claim:
                 raise ClaimstanceError(
                     f"pair {len(quotes)} has no claim, but this model reads pairs; give (quote, claim)"
@@ -136,7 +135,7 @@ def score(features: Features, dense: np.ndarray, sparse: np.ndarray) -> np.ndarr
     count, labels = features.dense.shape[0], dense.shape[1]
     scores = np.empty((count, labels))
     for label in range(labels):
-        weighed = (features.dense * dense[:-1, label]).sum(axis=1, dtype=np.float64)
+        weighed = np.einsum("nd,d->n", features.dense, dense[:-1, label])
         hashed = sparse[:, label][features.slot] * features.value
         scores[:, label] = weighed + dense[-1, label] + np.bincount(features.pair, weights=hashed, minlength=count)
     return scores

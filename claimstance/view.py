@@ -100,20 +100,22 @@ class PairView:
         return np.bincount(self.alignment.pair[self.turning & self.claimed], minlength=self.count) & 1
 
     def sums(self, *rows: np.ndarray) -> np.ndarray:
-        """Sum values of words over each text: m rows of one value a word give m × n × 2, quote and claim."""
-        return self._reduced(np.add, rows)
+        """Sum values of words over each text: m rows of one value a word give m × n × 2, quote and claim.
 
-    def _reduced(self, operation: np.ufunc, rows: tuple[np.ndarray, ...]) -> np.ndarray:
-        # One more column than words lets an empty last text start there; what it then reads is blanked.
-        table = np.zeros((len(rows), self.words.count + 1))
+        Values are added one after another in reading order, so that a text's sum is the same in every batch.
+        """
+        sums = np.empty((len(rows), 2 * self.count))
         for index, row in enumerate(rows):
-            table[index, :-1] = row
-        first = self.words.first
-        if not self.count:
-            return np.zeros((len(rows), 0, 2))
-        reduced = operation.reduceat(table, first[:-1], axis=1)
-        reduced[:, first[:-1] == first[1:]] = 0.0
-        return reduced.reshape(len(rows), self.count, 2)
+            sums[index] = np.bincount(self.words.text, weights=row, minlength=2 * self.count)
+        return sums.reshape(len(rows), self.count, 2)
+
+    def _largest(self, values: np.ndarray) -> np.ndarray:
+        """The largest value of a word in each text (n × 2), 0 where there is none."""
+        largest = np.zeros(2 * self.count)
+        spoken = np.flatnonzero(np.diff(self.words.first))
+        if spoken.size:
+            largest[spoken] = np.maximum.reduceat(values, self.words.first[spoken])
+        return largest.reshape(self.count, 2)
 
     @cached_property
     def content_coverage(self) -> Coverage:
@@ -136,7 +138,6 @@ class PairView:
             weight,
             weight * similarity,
         )
-        (heaviest,) = self._reduced(np.maximum, (weight * counted * ~alignment.aligned,))
         return Coverage(
             size=size,
             exact=_share(exact, size),
@@ -145,7 +146,7 @@ class PairView:
             weighted=_share(met, whole),
             inexact=size - exact,
             unaligned=size - aligned,
-            heaviest=heaviest,
+            heaviest=self._largest(weight * counted * ~alignment.aligned),
         )
 
     @cached_property
