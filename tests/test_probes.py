@@ -1,0 +1,168 @@
+"""Probes: the blinded variants cannot see what they are said not to read, and the table says what each reaches."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from claimstance.lexicon import Lexicon
+from claimstance.predictor import Predictor
+from claimstance.records import LABELS, STANCES, Pair, write_json_lines
+from claimstance.words import read_words
+from training import probes
+from training.config import Config
+from training.corpus import load_corpus
+from training.models import fit
+
+READS = ("quote and claim", "quote alone", "claim alone", "cue words alone", "the commonest label")
+
+
+@pytest.fixture(scope="module")
+def config(small_config: Config, few_pairs: list[Pair], tmp_path_factory: pytest.TempPathFactory) -> Config:
+    """The small run over three splits, with quotes of other events met in training."""
+    folder = tmp_path_factory.mktemp("probed")
+    events = sorted({pair.event for pair in few_pairs})
+    homes = {event: ("train", "train", "validation", "test")[number % 4] for number, event in enumerate(events)}
+    for name in ("train", "validation", "test"):
+        write_json_lines(folder / f"{name}.jsonl", [pair.to_dict() for pair in few_pairs if homes[pair.event] == name])
+    content = small_config.model_dump(mode="json")
+    content["corpus"] = {name: str(folder / f"{name}.jsonl") for name in ("train", "validation", "test")}
+    content["model"]["mismatched"] = 0.3
+    return Config.model_validate(content)
+
+
+@pytest.fixture(scope="module")
+def models(config: Config) -> dict[str, Predictor]:
+    """Every variant, fitted as the command fits it."""
+    corpus = load_corpus(config)
+    return {
+        name: Predictor(fit(variant, corpus.splits["train"], corpus.splits["validation"], {}).bundle)
+        for name, variant in probes.variants(config).items()
+    }
+
+
+def shuffled(pairs: list[Pair], side: str) -> list[Pair]:
+    """Give every pair the quote or claim of a pair far away."""
+    others = [*pairs[len(pairs) // 2 :], *pairs[: len(pairs) // 2]]
+    return [replace(pair, **{side: getattr(other, side)}) for pair, other in zip(pairs, others, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("reads", "side", "blind"),
+    [
+        ("quote alone", "claim", True),
+        ("quote alone", "quote", False),
+        ("claim alone", "quote", True),
+        ("claim alone", "claim", False),
+        ("quote and claim", "claim", False),
+        ("quote and claim", "quote", False),
+    ],
+)
+def test_a_variant_sees_no_side_that_it_does_not_read(
+    models: dict[str, Predictor], few_pairs: list[Pair], reads: str, side: str, blind: bool
+) -> None:
+    before, after = models[reads].predict(few_pairs), models[reads].predict(shuffled(few_pairs, side))
+    assert (before == after) == blind
+
+
+def without_content(text: str, lexicon: Lexicon, word: str) -> str:
+    """Put one word in the place of every word of a text that is no cue."""
+    cues = lexicon.read(read_words(text.split())).classes
+    kept = read_words(text.split())
+    is_cue = np.bincount(kept.text, weights=cues != 0, minlength=len(text.split())) > 0
+    return " ".join(token if cue else word for token, cue in zip(text.split(), is_cue, strict=True))
+
+
+@pytest.mark.parametrize(("reads", "blind"), [("cue words alone", True), ("quote and claim", False)])
+def test_cue_words_alone_do_not_see_what_is_spoken_of(
+    models: dict[str, Predictor], lexicon: Lexicon, reads: str, blind: bool
+) -> None:
+    cases = [
+        ("نفى وزير الاقتصاد وصول أي قمح ملوث إلى المرفأ", "وصلت شحنة قمح ملوثة إلى مرفأ السلام"),
+        ("أكد مدير المختبر أن الشحنة ملوثة", "وصلت شحنة قمح ملوثة"),
+        ("لا صحة لما تقوله النقابة", "لم تصل شحنة قمح"),
+        ("The minister denied that any tainted wheat had reached the port", "Tainted wheat reached the port"),
+    ]
+    emptied = [tuple(without_content(text, lexicon, "بلبل") for text in case) for case in cases]
+    assert all(case != other for case, other in zip(cases, emptied, strict=True))
+    before, after = models[reads].predict(cases), models[reads].predict(emptied)
+    assert (before == after) == blind
+
+
+def test_cue_words_alone_do_see_the_cues(models: dict[str, Predictor]) -> None:
+    claim = "وصلت شحنة قمح ملوثة"
+    denied, confirmed = models["cue words alone"].predict([("نفى الوزير ذلك", claim), ("أكد الوزير ذلك", claim)])
+    assert denied.probabilities["deny"] > confirmed.probabilities["deny"]
+    assert confirmed.probabilities["confirm"] > denied.probabilities["confirm"]
+
+
+def test_the_first_variant_is_the_run_itself(config: Config) -> None:
+    variants = probes.variants(config)
+    assert tuple(variants) == READS[:-1]
+    assert variants["quote and claim"] == config
+    for variant in variants.values():
+        # What a variant is changed to is a run that a config file could give.
+        assert Config.model_validate(variant.model_dump()) == variant
+        assert (variant.corpus, variant.seed, variant.model.C) == (config.corpus, config.seed, config.model.C)
+
+
+def test_the_command_prints_what_every_variant_reaches(
+    config: Config, models: dict[str, Predictor], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text(yaml.safe_dump(config.model_dump(mode="json"), allow_unicode=True), encoding="utf-8")
+    assert probes.main([str(path)]) == 0
+    shown = capsys.readouterr().out
+    cells = [re.split(r" *│ *", line)[1:-1] for line in shown.splitlines() if "│" in line]
+    table = {row[0]: [float(value) for value in row[1:]] for row in cells}
+    assert tuple(table) == READS
+    test = load_corpus(config).splits["test"]
+    truth = [LABELS[index] for index in test["stance"]]
+    for reads, model in models.items():
+        given = [prediction.stance or "none" for prediction in model.predict(list(zip(test["quote"], test["claim"])))]
+        f1 = {label: f1_of(label, truth, given) for label in LABELS}
+        assert table[reads] == expected_row(f1)
+
+
+def test_the_last_row_always_gives_the_commonest_training_label(
+    config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    corpus = load_corpus(config)
+    train = [LABELS[index] for index in corpus.splits["train"]["stance"]]
+    truth = [LABELS[index] for index in corpus.splits["test"]["stance"]]
+    commonest = max(LABELS, key=train.count)
+    path = tmp_path / "run.yaml"
+    quick = config.model_dump(mode="json")
+    quick["model"] = {**quick["model"], "families": {"cues": 1.0}}
+    path.write_text(yaml.safe_dump(quick, allow_unicode=True), encoding="utf-8")
+    assert probes.main([str(path)]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "the commonest label" in line]
+    f1 = {label: f1_of(label, truth, [commonest] * len(truth)) for label in LABELS}
+    assert [float(value) for value in re.findall(r"\d\.\d+", line)] == expected_row(f1)
+
+
+def f1_of(label: str, truth: list[str], given: list[str]) -> float:
+    hits = sum(right == label == said for right, said in zip(truth, given, strict=True))
+    return 2 * hits / max(truth.count(label) + given.count(label), 1)
+
+
+def expected_row(f1: dict[str, float]) -> list[float]:
+    """Macro-F1 over the stances, over all labels, and F1 by label, as they are printed."""
+    values = [np.mean([f1[label] for label in STANCES]), np.mean(list(f1.values())), *f1.values()]
+    return [float(f"{value:.3f}") for value in values]
+
+
+def test_a_corpus_without_a_test_split_cannot_be_probed(
+    small_config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text(yaml.safe_dump(small_config.model_dump(mode="json")), encoding="utf-8")
+    assert probes.main([str(path)]) == 2
+    assert capsys.readouterr().err == (
+        "training.probes: error: the corpus has no test split to probe on; name one in corpus.test\n"
+    )
