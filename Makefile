@@ -10,12 +10,12 @@ export MLFLOW_DISABLE_TELEMETRY = true
 .PHONY: quickstart test ui bench lint
 
 quickstart: .venv/train
-	$(BIN)/python -m training.corpus data/train.jsonl data/validation.jsonl data/test.jsonl
+	$(BIN)/python -m training.corpus check data/train.jsonl data/validation.jsonl data/test.jsonl
 	$(BIN)/python -m training $(CANDIDATES)
 	$(BIN)/claimstance article $(EXAMPLE) --model exports/champion --claim "$(CLAIM)"
 	@echo
 	@echo 'Next:'
-	@echo '  compare the runs      make ui      (then open http://127.0.0.1:5000)'
+	@echo '  compare the runs      make ui'
 	@echo '  label a pair          .venv/bin/claimstance predict --model exports/champion --claim "…" --quote "…"'
 	@echo '  label a file          .venv/bin/claimstance predict --model exports/champion --input pairs.jsonl --output out.jsonl'
 
@@ -29,6 +29,7 @@ lint: .venv/dev
 	$(BIN)/ruff format .
 
 ui: .venv/train
+	@echo 'open http://127.0.0.1:5000/#/experiments/1/runs?compareRunsMode=CHART   (Ctrl-C stops it)'
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port 5000
 
 bench: .venv/bench

@@ -103,9 +103,7 @@ def _is_title(word: str, gap: str) -> bool:
     return gap.strip() == "." and _ABBREVIATION.search(f"{word}.") is not None
 
 
-def _preceding(
-    sentence: str, words: list[re.Match[str]], verb: int, reading: Reading, *, between_commas: bool
-) -> str:
+def _preceding(sentence: str, words: list[re.Match[str]], verb: int, reading: Reading, *, between_commas: bool) -> str:
     """Return the words before a verb back to a mark or the start; Arabic puts a comma between such a subject and it."""
     if verb == 0:
         return ""

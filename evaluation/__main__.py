@@ -42,11 +42,13 @@ def print_scores(scores: Scores, title: str) -> None:
     for name in (
         metrics.ACCURACY,
         metrics.COVERAGE,
+        metrics.CONTRAST_ALL_RIGHT,
         metrics.CALIBRATION_ERROR,
         metrics.BRIER,
         metrics.RISK_COVERAGE_AREA,
     ):
-        print(f"{name} {scores.figures[name]:.3f}")
+        if name in scores.figures:
+            print(f"{name} {scores.figures[name]:.3f}")
     for name, (low, high) in scores.interval.items():
         print(f"{name} {scores.figures[name]:.3f}  (95 % interval {low:.3f} to {high:.3f}, by event)")
 

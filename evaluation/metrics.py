@@ -16,6 +16,7 @@ COVERAGE = "coverage"
 CALIBRATION_ERROR = "calibration_error"
 BRIER = "brier_score"
 RISK_COVERAGE_AREA = "risk_coverage_area"
+CONTRAST_ALL_RIGHT = "contrast_all_right"
 
 
 def macro_over_name(labels: Sequence[str]) -> str:
@@ -82,6 +83,21 @@ def risk_coverage_area(confidence: np.ndarray, correct: np.ndarray) -> float:
     error = 1.0 - correct[order].astype(float)
     mean_error = np.bincount(group, weights=error) / np.bincount(group)
     return float((np.cumsum(mean_error[group]) / np.arange(1, error.size + 1)).mean())
+
+
+def all_right_rate(right: np.ndarray, groups: Sequence[str]) -> float:
+    """Return the share of groups whose pairs are all right (0 to 1; nan where no pair is in a group).
+
+    Args:
+        right: n booleans.
+        groups: n names; an empty one is no group. Source: the consistency of contrast sets, Gardner et al., EMNLP 2020.
+    """
+    names = np.asarray(groups)
+    member = names != ""
+    if not member.any():
+        return float("nan")
+    _, group = np.unique(names[member], return_inverse=True)
+    return float((np.bincount(group, weights=~right[member]) == 0).mean())
 
 
 def clustered_bootstrap(

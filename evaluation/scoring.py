@@ -16,12 +16,14 @@ from evaluation import metrics
 
 @dataclass(frozen=True)
 class LabelledPairs:
-    """Pairs to score a model on: parallel lists of quotes, claims, true labels and events."""
+    """Pairs to score a model on: parallel lists of quotes, claims, true labels, events and contrast groups (empty for
+    a pair in none)."""
 
     quotes: list[str]
     claims: list[str]
     labels: list[str]
     events: list[str]
+    contrasts: list[str]
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def read_labelled(path: str | os.PathLike[str], predictor: Predictor) -> Labelle
     Raises:
         ClaimstanceError: the file cannot be read, a field is missing, or a stance is not a label of the model.
     """
-    rows = LabelledPairs([], [], [], [])
+    rows = LabelledPairs([], [], [], [], [])
     labels = predictor.manifest.labels
     needed = ("quote", "stance") if predictor.manifest.inputs == "quote" else ("quote", "claim", "stance")
     for number, row in read_json_lines(path):
@@ -71,6 +73,7 @@ def read_labelled(path: str | os.PathLike[str], predictor: Predictor) -> Labelle
         rows.claims.append(row.get("claim", ""))
         rows.labels.append(row["stance"])
         rows.events.append(str(row.get("event", number)))
+        rows.contrasts.append(str(row.get("contrast", "")))
     return rows
 
 
@@ -107,6 +110,9 @@ def score_model(predictor: Predictor, pairs: LabelledPairs, macro_over: Sequence
     figures[metrics.CALIBRATION_ERROR] = metrics.calibration_error(confidence, stance_right)
     figures[metrics.BRIER] = metrics.brier_score(probabilities, truth)
     figures[metrics.RISK_COVERAGE_AREA] = metrics.risk_coverage_area(confidence, stance_right)
+    all_right = metrics.all_right_rate(predicted == truth, pairs.contrasts)
+    if not np.isnan(all_right):
+        figures[metrics.CONTRAST_ALL_RIGHT] = all_right
     precision, recall, f1 = metrics.precision_recall_f1(confusion)
     for number, label in enumerate(labels):
         figures[f"precision_{label}"] = float(precision[number])

@@ -162,3 +162,9 @@ def test_a_perfect_model_has_an_interval_of_no_width() -> None:
 
 def test_a_macro_f1_over_some_labels_is_named_after_them() -> None:
     assert metrics.macro_over_name(["agree", "disagree"]) == "agree_disagree_macro_f1"
+
+
+def test_a_contrast_group_counts_when_all_of_it_is_right() -> None:
+    right = np.array([True, True, True, False, False, True])
+    assert metrics.all_right_rate(right, ["a", "a", "b", "b", "", ""]) == 0.5
+    assert np.isnan(metrics.all_right_rate(right, [""] * 6))

@@ -88,7 +88,9 @@ def test_probabilities_are_those_of_the_predictor_and_scored_by_brier(
 
 
 def test_intervals_are_drawn_by_event(predictor: Predictor, pairs: LabelledPairs, scores: Scores) -> None:
-    alone = LabelledPairs(pairs.quotes, pairs.claims, pairs.labels, [str(n) for n in range(len(pairs.quotes))])
+    alone = LabelledPairs(
+        pairs.quotes, pairs.claims, pairs.labels, [str(n) for n in range(len(pairs.quotes))], pairs.contrasts
+    )
     assert score_model(predictor, alone).interval["macro_f1"] != scores.interval["macro_f1"]
 
 

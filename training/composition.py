@@ -131,9 +131,9 @@ def read_annotations(path: str | os.PathLike[str], pairs: Mapping[str, Pair]) ->
     given: dict[str, dict[str, str]] = {name: {} for name in (*ANNOTATORS, ADJUDICATED)}
     for number, row in read_json_lines(path):
         pair, annotator, label = row.get("pair"), row.get("annotator"), row.get("label")
-        if pair not in pairs:
+        if not isinstance(pair, str) or pair not in pairs:
             raise RecordError(f"{path}:{number}: pair {pair!r} is not in the corpus")
-        if annotator not in given:
+        if not isinstance(annotator, str) or annotator not in given:
             raise RecordError(f"{path}:{number}: annotator {annotator!r} is not one of {', '.join(given)}")
         if label not in LABELS:
             raise RecordError(f"{path}:{number}: label {label!r} is not one of {', '.join(LABELS)}")
@@ -167,5 +167,6 @@ def agreement_of(annotations: Annotations, pairs: Mapping[str, Pair]) -> Iterato
         yield Figure(f"α of {label} against the rest", float(alpha), shown="{:.3f}")
     patterns = np.array([pairs[name].pattern for name in annotations.pairs])
     alphas = {name: krippendorff_alpha(annotations.table[patterns == name], count) for name in np.unique(patterns)}
-    lowest = min(alphas, key=alphas.__getitem__)
+    # A pattern on which everyone gave one label has no alpha: nothing was there to disagree on.
+    lowest = min(alphas, key=lambda name: np.inf if np.isnan(alphas[name]) else alphas[name])
     yield Figure(f"α of the least agreed pattern ({lowest})", alphas[lowest], shown="{:.3f}")

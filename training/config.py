@@ -83,11 +83,11 @@ class Corpus(_Section):
 class PairLinear(_Section):
     """Logistic regression over pair features.
 
-    ``inputs`` says what the model reads; a model of quotes alone is for data without claims, and with one of claims alone
-    it shows what a model gains by reading the pair. ``families`` are the feature families with the value of their sparse features; ``dense_scale`` is the value of one
-    standard deviation of a dense feature; ``C`` the inverse strength of the L2 penalty. ``mismatched`` adds, for each
-    training pair, so many quotes met with a claim of another event, labelled as taking no stance: the sentences of an
-    article are mostly about something else.
+    ``inputs`` says what the model reads; quotes alone is for data without claims, and claims alone shows what a model
+    gains by reading the pair. ``families`` are the feature families with the value of their sparse features;
+    ``dense_scale`` is the value of one standard deviation of a dense feature; ``C`` the inverse strength of the L2
+    penalty. ``mismatched`` adds, for each training pair, so many quotes met with a claim of another event, labelled as
+    taking no stance: the sentences of an article are mostly about something else.
     """
 
     kind: Literal["pair-linear"] = "pair-linear"

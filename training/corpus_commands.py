@@ -72,7 +72,10 @@ def _certify(folder: Path) -> None:
     splits = dict(zip(SPLITS, _check([str(folder / f"{name}.jsonl") for name in SPLITS]).values(), strict=True))
     pairs = [pair for rows in splits.values() for pair in rows]
     by_id = {pair.id: pair for pair in pairs}
-    lexicon = Lexicon(read_lexicons([str(path) for path in sorted((folder / "lexicons").glob("*.yaml"))]))
+    lexicons = sorted((folder / "lexicons").glob("*.yaml"))
+    if not lexicons:
+        raise ClaimstanceError(f"{folder / 'lexicons'}: no word list, expected one YAML file a language")
+    lexicon = Lexicon(read_lexicons([str(path) for path in lexicons]))
     figures = [*figures_of(pairs, lexicon), *agreement_of(read_annotations(folder / "annotations.jsonl", by_id), by_id)]
     duplicates = skeleton_duplicates(pairs)
     figures.append(Figure("near-duplicate skeletons across events", len(duplicates), most=0, shown="{:.0f}"))

@@ -139,9 +139,11 @@ def _train(config: Config, corpus: LoadedCorpus, tracker: MlflowTracker | NullTr
 
 
 def score_split(predictor: Predictor, corpus: LoadedCorpus, split: str, config: Config) -> Scores:
+    """Score a model on one split of the corpus that a run reads."""
     quotes, claims, truth = texts_of(corpus.splits[split], config.model.inputs)
     labels = [config.labels.all[index] for index in truth]
-    pairs = LabelledPairs(quotes, claims, labels, list(corpus.splits[split]["event"]))
+    data = corpus.splits[split]
+    pairs = LabelledPairs(quotes, claims, labels, list(data["event"]), list(data["contrast"]))
     return score_model(predictor, pairs, config.evaluation.macro_over)
 
 
@@ -180,10 +182,10 @@ def _results(
         yield Artifact(reliability, "pictures")
     low, high = scores.interval[metrics.MACRO_F1]
     headline = f"validation macro-F1 {scores.figures[metrics.MACRO_F1]:.3f} ({low:.3f} to {high:.3f})"
+    summary = f"{config.name}: {headline}. {config.description}"
+    yield Tags({"mlflow.note.content": summary})
     tags = {"candidate": config.name, "validation_macro_f1": f"{scores.figures[metrics.MACRO_F1]:.3f}"}
-    yield Model(
-        folder, config.labels.all, config.model.inputs, f"{config.name}: {headline}. {config.description}", tags
-    )
+    yield Model(folder, config.labels.all, config.model.inputs, summary, tags)
 
 
 def _flat(values: dict, prefix: str = "") -> dict[str, object]:
