@@ -258,9 +258,9 @@ def _cue_entries(source: Mapping[str, Any]) -> Iterator[tuple[str, int, Iterable
 
 
 def _verb_forms(verb: Mapping[str, Sequence[str]], inflection: Mapping[str, Sequence[str]]) -> Iterator[str]:
-    """Inflect a verb: past stems take endings; present stems take person prefixes, moods and endings."""
+    """Inflect a verb: past stems take endings, present stems person prefixes and endings, jussive stems prefixes alone."""
     objects = ("", *inflection.get("object_pronouns", ()))
-    needed = {"past": ("past_endings",), "present": ("present_prefixes", "present_endings")}
+    needed = {"past": ("past_endings",), "present": ("present_prefixes", "present_endings"), "jussive": ("present_prefixes",)}
     for tense, rules in needed.items():
         for rule in rules:
             if tense in verb and rule not in inflection:
@@ -273,4 +273,7 @@ def _verb_forms(verb: Mapping[str, Sequence[str]], inflection: Mapping[str, Sequ
             inflection["present_prefixes"], inflection["present_endings"], objects
         ):
             yield prefix + stem + ending + pronoun
+    for stem in verb.get("jussive", ()):
+        for prefix, pronoun in itertools.product(inflection["present_prefixes"], objects):
+            yield prefix + stem + pronoun
     yield from verb.get("forms", ())

@@ -72,7 +72,7 @@ def fit(config: Config, train: datasets.Dataset, validation: datasets.Dataset, t
     Args:
         config: the run.
         train: pairs with the columns quote, claim and stance.
-        validation: pairs of other events, with the same columns.
+        validation: pairs of other events, with the same columns; mismatched ones are added as in training.
         trained_on: what the manifest says of the data, such as its digest.
     """
     model, labels = config.model, config.labels.all
@@ -84,6 +84,7 @@ def fit(config: Config, train: datasets.Dataset, validation: datasets.Dataset, t
     quotes, claims, truth = _with_mismatched(config, quotes, claims, truth, np.array(train["event"]))
     weights = _fit_weights(config, extractor(quotes, claims), truth, len(labels))
     quotes, claims, truth = texts_of(validation, model.inputs)
+    quotes, claims, truth = _with_mismatched(config, quotes, claims, truth, np.array(validation["event"]))
     scores = score(extractor(quotes, claims), weights.dense, weights.sparse)
     temperature = choose_temperature(scores, truth)
     stances = [index for index, label in enumerate(labels) if label != config.labels.abstain]
