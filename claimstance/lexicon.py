@@ -260,7 +260,11 @@ def _cue_entries(source: Mapping[str, Any]) -> Iterator[tuple[str, int, Iterable
 def _verb_forms(verb: Mapping[str, Sequence[str]], inflection: Mapping[str, Sequence[str]]) -> Iterator[str]:
     """Inflect a verb: past stems take endings, present stems person prefixes and endings, jussive stems prefixes alone."""
     objects = ("", *inflection.get("object_pronouns", ()))
-    needed = {"past": ("past_endings",), "present": ("present_prefixes", "present_endings"), "jussive": ("present_prefixes",)}
+    needed = {
+        "past": ("past_endings",),
+        "present": ("present_prefixes", "present_endings"),
+        "jussive": ("present_prefixes",),
+    }
     for tense, rules in needed.items():
         for rule in rules:
             if tense in verb and rule not in inflection:
