@@ -22,7 +22,6 @@ SPACE, LETTER, DIGIT, DELETED, CLAUSE_MARK, QUESTION_MARK, SEPARATOR, POINT, END
 end a clause elsewhere; COMPATIBILITY units stand in a text that needs NFKC first; END closes a text."""
 
 ALEF_MAKSURA = 0x0649
-YEH = 0x064A
 
 _UNITS = 1 << 16
 _FOLDED = {

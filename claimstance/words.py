@@ -23,8 +23,9 @@ class Words:
 
     ``start`` and ``stop`` bound a word in ``units``; ``stem_start`` and ``stem_stop`` bound its light stem; ``stem`` is
     the hash of that stem, in which yeh and alef maksura are one letter. ``text`` is the index of the text, ``clause``
-    the running number of the clause over the whole batch, ``questions`` the question marks seen before the word.
-    ``first`` (``texts`` + 1 entries) bounds the words of each text; ``text_questions`` counts its question marks.
+    the running number of the clause over the whole batch, ``number`` whether it is one in digits.
+    ``first`` (``texts`` + 1 entries) bounds the words of each text; ``text_questions`` counts its question marks;
+    ``prefix_sums`` (one more than ``units``) hash any span of them.
     """
 
     units: np.ndarray

@@ -36,6 +36,7 @@ def plain_forms(source: dict[str, Any]) -> Iterator[tuple[int, str]]:
             forms += map("".join, product(verb.get("past", ()), endings["past_endings"], objects))
             present = (endings["present_prefixes"], verb.get("present", ()), endings["present_endings"], objects)
             forms += map("".join, product(*present))
+            forms += map("".join, product(endings["present_prefixes"], verb.get("jussive", ()), objects))
         yield from ((bit, form) for form in forms)
     yield from ((FUNCTION, form) for form in source["function_words"])
     yield from ((NUMBER, form) for forms in source["numbers"].values() for form in forms)

@@ -170,3 +170,6 @@ def agreement_of(annotations: Annotations, pairs: Mapping[str, Pair]) -> Iterato
     # A pattern on which everyone gave one label has no alpha: nothing was there to disagree on.
     lowest = min(alphas, key=lambda name: np.inf if np.isnan(alphas[name]) else alphas[name])
     yield Figure(f"α of the least agreed pattern ({lowest})", alphas[lowest], shown="{:.3f}")
+    for name, alpha in sorted(alphas.items(), key=lambda item: item[1]):
+        if not np.isnan(alpha):
+            yield Figure(f"α on pattern {name}", alpha, shown="{:.3f}")

@@ -1,4 +1,4 @@
-"""``python -m training.corpus check|certify|convert``: look into a corpus, hold it to its card, change its format."""
+"""``python -m training.corpus check|certify|convert|labelling-config``: look into a corpus, certify it, exchange it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from claimstance.lexicon import Lexicon
 from claimstance.records import LABELS, Pair, read_pairs
 from training.composition import Figure, agreement_of, figures_of, read_annotations
 from training.corpus import SPLITS, check_splits, dataset_of
-from training.exchange import FORMATS, convert
+from training.exchange import FORMATS, LABELLING_CONFIG, convert
 from training.leakage import BOUND, Certificate, certificate, skeleton_duplicates
 from training.models import read_lexicons
 
@@ -39,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     change.add_argument("--from", dest="source_format", choices=FORMATS, help="by the ending of SOURCE if left out")
     change.add_argument("--to", dest="target_format", choices=FORMATS, help="by the ending of TARGET if left out")
     change.set_defaults(run=_convert)
+    screen = commands.add_parser("labelling-config", help="print the labelling screen for Label Studio")
+    screen.set_defaults(run=lambda options: print(LABELLING_CONFIG))
     options = parser.parse_args(arguments)
     return reporting_errors(lambda: options.run(options), "training.corpus")
 
