@@ -105,8 +105,14 @@ def _labelled(predictor: Predictor, path: str) -> Iterator[dict[str, Any]]:
     rows = iter(read_json_lines(path))
     while batch := list(itertools.islice(rows, _BATCH)):
         texts = [_texts_of(row, f"{path}:{number}", predictor.manifest.inputs) for number, row in batch]
-        for (_, row), prediction in zip(batch, predictor.predict(texts), strict=True):
-            yield {**row, **prediction_fields(prediction)}
+        for (number, row), prediction in zip(batch, predictor.predict(texts), strict=True):
+            fields = prediction_fields(prediction)
+            taken = [name for name in fields if name in row]
+            if taken:
+                raise RecordError(
+                    f"{path}:{number}: field {taken[0]!r} is one that a prediction adds; rename it in the input"
+                )
+            yield {**row, **fields}
 
 
 def _texts_of(row: dict[str, Any], where: str, inputs: str) -> tuple[str, str]:

@@ -323,3 +323,14 @@ def test_a_wrong_article_is_refused(
     error = error_of(capsys, "article", folder / "article.txt", "--model", model_folder, "--claim", claim)
     for word in words:
         assert word in error
+
+
+def test_a_field_that_a_prediction_would_overwrite_is_refused(
+    model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text('{"quote": "نفى الوزير ذلك", "claim": "وصلت الشحنة", "confidence": "high"}\n', encoding="utf-8")
+    assert main(["predict", "--model", str(model_folder), "--input", str(source), "--output", str(target)]) == 2
+    shown = capsys.readouterr().err
+    assert f"{source}:1: field 'confidence'" in shown and "rename it" in shown
+    assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]

@@ -236,6 +236,11 @@ def test_the_table_has_the_authors_label_first_whatever_the_order_of_the_lines(
             ":11",
             "annotator 'محرر' is not one of author, annotator-1, annotator-2, adjudicated",
         ),
+        (
+            [{"pair": "p0", "annotator": "author", "label": label} for label in ("deny", "assert")],
+            ":2",
+            "author has labelled 'p0' already",
+        ),
         (given("p0", ("denies",)), ":1", "label 'denies' is not one of assert, deny, confirm, none"),
         ([{"pair": "p0", "annotator": "author"}], ":1", "label None is not one of assert, deny, confirm, none"),
         (given("p0", ("assert", "assert")), "", "pair 'p0' has no label by annotator-2"),

@@ -158,3 +158,14 @@ def test_a_corpus_without_a_test_split_cannot_be_probed(
     assert capsys.readouterr().err == (
         "training.probes: error: the corpus has no test split to probe on; name one in corpus.test\n"
     )
+
+
+def test_a_run_that_is_blind_already_is_not_probed(
+    config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = config.model_dump(mode="json")
+    content["model"] |= {"inputs": "quote", "mismatched": 0.0}
+    path = tmp_path / "run.yaml"
+    path.write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
+    assert probes.main([str(path)]) == 2
+    assert "reads the quote alone" in capsys.readouterr().err

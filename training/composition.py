@@ -137,6 +137,8 @@ def read_annotations(path: str | os.PathLike[str], pairs: Mapping[str, Pair]) ->
             raise RecordError(f"{path}:{number}: annotator {annotator!r} is not one of {', '.join(given)}")
         if label not in LABELS:
             raise RecordError(f"{path}:{number}: label {label!r} is not one of {', '.join(LABELS)}")
+        if pair in given[annotator]:
+            raise RecordError(f"{path}:{number}: {annotator} has labelled {pair!r} already, expected one line each")
         given[annotator][pair] = label
     for pair in pairs.values():
         labels = [given[annotator].get(pair.id) for annotator in ANNOTATORS]

@@ -33,6 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _probe(config: Config) -> None:
+    if config.model.inputs != "pair":
+        raise ClaimstanceError(
+            f"{config.name} reads the {config.model.inputs} alone; probe a run whose inputs are pair"
+        )
     corpus = load_corpus(config)
     if "test" not in corpus.splits:
         raise ClaimstanceError("the corpus has no test split to probe on; name one in corpus.test")
