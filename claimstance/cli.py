@@ -1,4 +1,4 @@
-"""The command ``claimstance``: stances from an exported model, for one pair, a file of pairs, or an article."""
+"""The command ``claimstance``: stances from an exported model, for one pair, a file of pairs, or an article; and why."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from claimstance.article import read_statements
-from claimstance.console import ABSTAINS, print_statements, progress
+from claimstance.console import ABSTAINS, print_explanation, print_statements, progress
 from claimstance.errors import ClaimstanceError, RecordError
+from claimstance.explanation import METHODS, explain
 from claimstance.files import read_text
 from claimstance.predictor import Prediction, Predictor
 from claimstance.records import read_json_lines, write_json_lines
@@ -59,6 +60,14 @@ def _parser() -> argparse.ArgumentParser:
         "--output", metavar="FILE", help="JSONL file to write: the input's fields and the prediction's"
     )
     predict.set_defaults(run=_predict)
+    why = commands.add_parser("explain", help="say which words of one pair pushed towards which stance")
+    why.add_argument("--model", required=True, metavar="DIR", help="exported model, such as exports/champion")
+    why.add_argument("--quote", required=True, help="the quote")
+    why.add_argument("--claim", help="the claim")
+    why.add_argument(
+        "--method", choices=METHODS, default=METHODS[0], help="the terms of the score (exact), or leaving words out"
+    )
+    why.set_defaults(run=_explain)
     article = commands.add_parser("article", help="label the sentences of an article against a claim")
     article.add_argument("file", metavar="FILE", help="the article, a UTF-8 text file")
     article.add_argument("--model", required=True, metavar="DIR", help="exported model, such as exports/champion")
@@ -89,16 +98,31 @@ def _predict(options: argparse.Namespace) -> None:
 
 
 def _predict_one(predictor: Predictor, options: argparse.Namespace) -> None:
+    _check_one_pair(predictor, options)
+    (prediction,) = predictor.predict([(options.quote, options.claim or "")])
+    print(f"{_shown(prediction)}   confidence {prediction.confidence:.2f}")
+    for label, probability in prediction.probabilities.items():
+        print(f"  {label:10} {probability:.3f}  {'█' * round(30 * probability)}")
+
+
+def _check_one_pair(predictor: Predictor, options: argparse.Namespace) -> None:
     if options.claim is None and predictor.manifest.inputs != "quote":
         raise ClaimstanceError("--quote is given without --claim, and this model reads pairs; add --claim '…'")
     for name in ("quote", "claim"):
         if getattr(options, name) is not None and not getattr(options, name).strip():
             raise ClaimstanceError(f"--{name} is empty, expected a text")
-    (prediction,) = predictor.predict([(options.quote, options.claim or "")])
-    stance = prediction.stance or f"{ABSTAINS} (abstains)"
-    print(f"{stance}   confidence {prediction.confidence:.2f}")
-    for label, probability in prediction.probabilities.items():
-        print(f"  {label:10} {probability:.3f}  {'█' * round(30 * probability)}")
+
+
+def _shown(prediction: Prediction) -> str:
+    return prediction.stance or f"{ABSTAINS} (abstains)"
+
+
+def _explain(options: argparse.Namespace) -> None:
+    predictor = Predictor.load(options.model)
+    _check_one_pair(predictor, options)
+    found = explain(predictor, options.quote, options.claim or "", options.method)
+    print(f"{_shown(found.prediction)}   confidence {found.prediction.confidence:.2f}")
+    print_explanation(found)
 
 
 def _labelled(predictor: Predictor, path: str) -> Iterator[dict[str, Any]]:

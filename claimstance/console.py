@@ -11,12 +11,14 @@ from rich.table import Table
 from rich.text import Text
 
 from claimstance.article import Statement
+from claimstance.explanation import Explanation
 from claimstance.predictor import Prediction
 
 _Item = TypeVar("_Item")
 _COLOURS = {"assert": "blue", "deny": "red", "confirm": "green"}
 ABSTAINS = "–"
 _WIDTH = 110
+_LEAST_PUSH = 0.005
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -48,4 +50,25 @@ def print_statements(claim: str, statements: Sequence[Statement], predictions: S
             Text(statement.speaker or "?"),
             Text(statement.text),
         )
+    console().print(table)
+
+
+def print_explanation(found: Explanation) -> None:
+    """Print what the pair as a whole and each of its words pushed, a column a label; words that push nothing are counted."""
+    table = Table(
+        title="pushed towards (log-odds against the labels' mean)", title_justify="left", caption_justify="left"
+    )
+    table.add_column("in")
+    table.add_column("what")
+    for label in found.labels:
+        table.add_column(label, justify="right")
+    shown = [word for word in found.words if abs(word.push).max() >= _LEAST_PUSH]
+    rows = [("pair", name, push) for name, push in found.parts.items() if abs(push).max() >= _LEAST_PUSH]
+    for where, what, push in [*rows, *((word.side, word.text, word.push) for word in shown)]:
+        table.add_row(where, Text(what), *(f"{value:+.2f}" for value in push))
+    if found.parts:
+        table.add_section()
+        table.add_row("", "all together", *(f"{value:+.2f}" for value in found.scores), style="bold")
+    silent = len(found.words) - len(shown)
+    table.caption = Text(f"{silent} more words push by less than {_LEAST_PUSH}") if silent else None
     console().print(table)

@@ -6,8 +6,9 @@ sparse features name the words, the substitutions and the order of cues around t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -41,6 +42,18 @@ class Features:
     value: np.ndarray
 
 
+class Entries(NamedTuple):
+    """Sparse features of one kind, an entry each: ``pair``, ``slot``, and ``owners``, arrays of the words that each is
+    made of; none where it is of the pair as a whole."""
+
+    pair: np.ndarray
+    slot: np.ndarray
+    owners: tuple[np.ndarray, ...]
+
+
+_Hashed = list[tuple[np.ndarray, np.ndarray, tuple[np.ndarray, ...]]]
+
+
 class FeatureExtractor:
     """Computes the features of pairs.
 
@@ -59,23 +72,31 @@ class FeatureExtractor:
     def __call__(self, quotes: Sequence[str], claims: Sequence[str]) -> Features:
         """Compute the features of pairs; an empty claim makes a model of quotes alone."""
         view = self.view(quotes, claims)
-        dense = [np.empty((view.count, 0))]
-        pairs, slots, values = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.uint64)], [np.empty(0)]
-        for family, value in self.families.items():
-            if family in _DENSE:
-                dense.append(_DENSE[family](view))
-            if family not in _SPARSE:
-                continue
-            for index, (pair, hashes) in enumerate(_SPARSE[family](view)):
-                pairs.append(pair)
-                slots.append(mix(hashes + _salt(FAMILIES.index(family) * 64 + index + 1)))
-                values.append(np.full(pair.size, value))
+        dense = [np.empty((view.count, 0)), *(block for _, block in self.dense_blocks(view))]
+        pairs, slots, values = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int32)], [np.empty(0)]
+        for family, entries in self.sparse_entries(view):
+            pairs.append(entries.pair)
+            slots.append(entries.slot)
+            values.append(np.full(entries.pair.size, self.families[family]))
         return Features(
             np.concatenate(dense, axis=1).astype(np.float32),
             np.concatenate(pairs),
-            (np.concatenate(slots) >> np.uint64(48)).astype(np.int32),
+            np.concatenate(slots),
             np.concatenate(values).astype(np.float32),
         )
+
+    def dense_blocks(self, view: PairView) -> Iterator[tuple[str, np.ndarray]]:
+        """Yield each family's dense features (n × its width), in the order of ``Features.dense``."""
+        for family in self.families:
+            if family in _DENSE:
+                yield family, _DENSE[family](view)
+
+    def sparse_entries(self, view: PairView) -> Iterator[tuple[str, Entries]]:
+        """Yield each family's sparse features; a family may have several kinds, each with slots of its own."""
+        for family in self.families:
+            for index, (pair, hashes, owners) in enumerate(_SPARSE.get(family, _nothing)(view)):
+                slots = mix(hashes + _salt(FAMILIES.index(family) * 64 + index + 1)) >> np.uint64(48)
+                yield family, Entries(pair, slots.astype(np.int32), owners)
 
     def view(self, quotes: Sequence[str], claims: Sequence[str]) -> PairView:
         """Read, align and weigh a batch of pairs."""
@@ -111,22 +132,28 @@ def _overlap(view: PairView) -> np.ndarray:
     return np.concatenate(blocks).T
 
 
-def _overlap_cells(view: PairView) -> list[tuple[np.ndarray, np.ndarray]]:
+def _overlap_cells(view: PairView) -> _Hashed:
     """Name how many words stay unmatched and how much is covered, in steps, singly and both sides jointly."""
     every, cells = np.arange(view.count), []
     for coverage in (view.content_coverage, view.full_coverage):
         unaligned, inexact = np.minimum(coverage.unaligned, 6).T, np.minimum(coverage.inexact, 6).T
         covered = np.floor(np.minimum(coverage.weighted, 0.999) * 6).T
         cells += [unaligned, inexact, covered, *([steps] for steps in (*unaligned, *covered))]
-    return [(every, _packed(cell)) for cell in cells]
+    return [(every, _packed(cell), ()) for cell in cells]
+
+
+def cue_words(view: PairView) -> tuple[np.ndarray, np.ndarray]:
+    """Return each word that is a cue and the index in CUE_CLASSES of its class; a word of two classes stands twice."""
+    classes = view.reading.classes & np.uint32(FUNCTION - 1)
+    found = np.flatnonzero(classes)
+    word, cue = np.nonzero((classes[found, None] >> np.arange(len(CUE_CLASSES), dtype=np.uint32)) & np.uint32(1))
+    return found[word], cue
 
 
 def _cues(view: PairView) -> np.ndarray:
     """Counts of every cue class on each side and their difference, and of question marks."""
-    classes = view.reading.classes & np.uint32(FUNCTION - 1)
-    found = np.flatnonzero(classes)
-    word, cue = np.nonzero((classes[found, None] >> np.arange(len(CUE_CLASSES), dtype=np.uint32)) & np.uint32(1))
-    cell = view.words.text[found[word]] * len(CUE_CLASSES) + cue
+    word, cue = cue_words(view)
+    cell = view.words.text[word] * len(CUE_CLASSES) + cue
     counts = np.bincount(cell, minlength=view.count * 2 * len(CUE_CLASSES)).reshape(view.count, 2, len(CUE_CLASSES))
     counts = np.minimum(counts, 3).astype(float)
     quote, claim = counts[:, QUOTE], counts[:, CLAIM]
@@ -146,7 +173,7 @@ def _polarity(view: PairView) -> np.ndarray:
     return np.stack(columns, axis=1)
 
 
-def _polarity_cells(view: PairView) -> list[tuple[np.ndarray, np.ndarray]]:
+def _polarity_cells(view: PairView) -> _Hashed:
     """Name each combination of composed parities, ratifying and leaving open, so that a linear model sees them jointly."""
     parts, every = view.composition, np.arange(view.count)
     flags = [parts.ratified_focus, parts.ratified, parts.open_focus, parts.open]
@@ -154,7 +181,7 @@ def _polarity_cells(view: PairView) -> list[tuple[np.ndarray, np.ndarray]]:
     cells = [[scope ^ view.claim_turned, *flags] for scope in scopes]
     cells.append([scope ^ view.claim_turned for scope in scopes])
     cells.append([*scopes, view.claim_turned, parts.ratified, parts.open])
-    return [(every, _packed(cell)) for cell in cells]
+    return [(every, _packed(cell), ()) for cell in cells]
 
 
 def _packed(bits: list[np.ndarray]) -> np.ndarray:
@@ -164,7 +191,7 @@ def _packed(bits: list[np.ndarray]) -> np.ndarray:
     return mix(packed)
 
 
-def _words(view: PairView) -> list[tuple[np.ndarray, np.ndarray]]:
+def _words(view: PairView) -> _Hashed:
     """Stems by where they stand: in the quote alone, in the claim alone, in both."""
     alignment, stem = view.alignment, view.reading.stem
     chosen = (
@@ -172,14 +199,14 @@ def _words(view: PairView) -> list[tuple[np.ndarray, np.ndarray]]:
         np.flatnonzero(view.claimed & ~alignment.exact),
         np.flatnonzero(view.claimed & alignment.exact),
     )
-    return [(alignment.pair[at], stem[at]) for at in chosen]
+    return [(alignment.pair[at], stem[at], (at,)) for at in chosen]
 
 
-def _bag(view: PairView) -> list[tuple[np.ndarray, np.ndarray]]:
-    return [(view.alignment.pair, view.reading.stem)]
+def _bag(view: PairView) -> _Hashed:
+    return [(view.alignment.pair, view.reading.stem, (np.arange(view.words.count),))]
 
 
-def _swaps(view: PairView) -> list[tuple[np.ndarray, np.ndarray]]:
+def _swaps(view: PairView) -> _Hashed:
     """Each of the first four unmatched words of the quote crossed with each of the claim's."""
     grids = []
     for side in (view.quoted, view.claimed):
@@ -187,16 +214,17 @@ def _swaps(view: PairView) -> list[tuple[np.ndarray, np.ndarray]]:
         pair = view.alignment.pair[left]
         rank = np.arange(left.size) - np.searchsorted(pair, pair)
         chosen = rank < _SWAPPED_WORDS
-        grid = np.zeros((view.count, _SWAPPED_WORDS), dtype=np.uint64)
-        grid[pair[chosen], rank[chosen]] = view.reading.stem[left[chosen]]
+        grid = np.full((view.count, _SWAPPED_WORDS), -1)
+        grid[pair[chosen], rank[chosen]] = left[chosen]
         grids.append(grid)
     quote, claim = grids
-    crossed = mix(quote[:, :, None] + claim[:, None, :] * np.uint64(3))
-    pair, row, column = np.nonzero((quote != 0)[:, :, None] & (claim != 0)[:, None, :])
-    return [(pair, crossed[pair, row, column])]
+    pair, row, column = np.nonzero((quote >= 0)[:, :, None] & (claim >= 0)[:, None, :])
+    quote, claim = quote[pair, row], claim[pair, column]
+    stem = view.reading.stem
+    return [(pair, mix(stem[quote] + stem[claim] * np.uint64(3)), (quote, claim))]
 
 
-def _grams(view: PairView) -> list[tuple[np.ndarray, np.ndarray]]:
+def _grams(view: PairView) -> _Hashed:
     """Character 3- and 4-grams of unmatched stems, by side."""
     words, families = view.words, []
     for side in (view.quoted, view.claimed):
@@ -205,11 +233,12 @@ def _grams(view: PairView) -> list[tuple[np.ndarray, np.ndarray]]:
             grams = np.maximum(words.stem_stop[left] - words.stem_start[left] - length + 1, 0)
             offset = np.arange(grams.sum()) - np.repeat(np.cumsum(grams) - grams, grams)
             start = np.repeat(words.stem_start[left], grams) + offset
-            families.append((np.repeat(view.alignment.pair[left], grams), words.gram_hashes(start, length)))
+            owner = np.repeat(left, grams)
+            families.append((view.alignment.pair[owner], words.gram_hashes(start, length), (owner,)))
     return families
 
 
-def _outline(view: PairView) -> list[tuple[np.ndarray, np.ndarray]]:
+def _outline(view: PairView) -> _Hashed:
     """The order of cues around aligned words in the quote, and each cue by region, all against the claim's parity."""
     classes = view.reading.classes & np.uint32(FUNCTION - 1)
     lowest = (classes & (~classes + np.uint32(1))).astype(np.uint64)
@@ -226,9 +255,9 @@ def _outline(view: PairView) -> list[tuple[np.ndarray, np.ndarray]]:
     cue_pair = view.alignment.pair[cue]
     placed = view.region[cue].astype(np.uint64) * np.uint64(2) + claim[cue_pair] + np.uint64(1)
     families = [
-        (cue_pair, mix(lowest[cue]) + placed),
-        (cue_pair, mix(view.reading.lemma[cue].astype(np.uint64)) + placed),
-        (cue_pair, mix(view.reading.lemma[cue].astype(np.uint64)) + claim[cue_pair]),
+        (cue_pair, mix(lowest[cue]) + placed, (cue,)),
+        (cue_pair, mix(view.reading.lemma[cue].astype(np.uint64)) + placed, (cue,)),
+        (cue_pair, mix(view.reading.lemma[cue].astype(np.uint64)) + claim[cue_pair], (cue,)),
     ]
     run = mix(symbol[at])
     for length in (2, 3, 4):
@@ -239,8 +268,13 @@ def _outline(view: PairView) -> list[tuple[np.ndarray, np.ndarray]]:
         for step in range(1, length):
             hashes = mix(hashes + run[step : step + size] * np.uint64(3))
         whole = pair[:size] == pair[length - 1 :]
-        families.append((pair[:size][whole], hashes[whole] + claim[pair[:size][whole]]))
+        owners = tuple(at[step : step + size][whole] for step in range(length))
+        families.append((pair[:size][whole], hashes[whole] + claim[pair[:size][whole]], owners))
     return families
+
+
+def _nothing(view: PairView) -> _Hashed:
+    return []
 
 
 _DENSE = {"overlap": _overlap, "cues": _cues, "polarity": _polarity}

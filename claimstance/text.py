@@ -93,7 +93,24 @@ def fold(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         among SPACE, LETTER, DIGIT, CLAUSE_MARK, QUESTION_MARK and END; one END closes each text. Yeh and alef
         maksura stay apart here: a verb and its noun may differ in that letter alone.
     """
-    folded, kind_of = unit_table()
+    units, kinds, _, _ = _folded(*_resolved(texts))
+    return units, kinds
+
+
+def fold_with_origins(text: str) -> tuple[str, np.ndarray]:
+    """Return a text as it is read, its compatibility forms resolved, and where in it each unit that ``fold`` keeps stands.
+
+    Positions count characters; the last is that of the END.
+    """
+    raw, kinds = _resolved([text])
+    _, _, kept, kept_of_those = _folded(raw, kinds)
+    character = np.cumsum((raw & 0xFC00) != 0xDC00) - 1
+    return _spelled(raw[:-1]), character[np.flatnonzero(kept)[kept_of_those]]
+
+
+def _resolved(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the code units of texts and their kinds, none of them COMPATIBILITY."""
+    kind_of = unit_table()[1]
     raw = _units(texts)
     kinds = kind_of[raw]
     if (kinds == COMPATIBILITY).any():
@@ -101,12 +118,17 @@ def fold(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         kinds = kind_of[raw]
         kinds[kinds == COMPATIBILITY] = LETTER
         kinds[(raw >= _FIRST_MARK) & (raw <= _LAST_MARK)] = DELETED
-    units = folded[raw]
+    return raw, kinds
+
+
+def _folded(raw: np.ndarray, kinds: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return units, kinds, which of ``raw`` were kept, and which of those after numbers were read."""
+    units = unit_table()[0][raw]
     kept = kinds != DELETED
     units, kinds = units[kept], kinds[kept]
     _read_numbers(units, kinds)
-    kept = kinds != DELETED
-    return units[kept], kinds[kept]
+    kept_of_those = kinds != DELETED
+    return units[kept_of_those], kinds[kept_of_those], kept, kept_of_those
 
 
 def _composed(texts: Sequence[str], raw: np.ndarray, kinds: np.ndarray) -> list[str]:
@@ -120,9 +142,12 @@ def _composed(texts: Sequence[str], raw: np.ndarray, kinds: np.ndarray) -> list[
     kept = (kinds != DELETED) & ~(mark & np.concatenate(([False], mark[:-1])))
     for index in np.unique(np.searchsorted(ends, np.flatnonzero(kinds == COMPATIBILITY))).tolist():
         span = slice(ends[index - 1] + 1 if index else 0, ends[index])
-        text = raw[span][kept[span]].astype("<u2").tobytes().decode("utf-16-le", "surrogatepass")
-        texts[index] = unicodedata.normalize("NFKC", text)
+        texts[index] = unicodedata.normalize("NFKC", _spelled(raw[span][kept[span]]))
     return texts
+
+
+def _spelled(raw: np.ndarray) -> str:
+    return raw.astype("<u2").tobytes().decode("utf-16-le", "surrogatepass")
 
 
 def _units(texts: Sequence[str]) -> np.ndarray:

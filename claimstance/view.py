@@ -17,6 +17,8 @@ REGIONS = ("before", "ahead", "within", "behind", "after")
 _TURNING = ("negator", "deny", "falsehood")
 _RATIFYING = ("ratify", "truth", "evidence")
 _OPEN = ("possible", "condition", "doubt", "ask", "interrogative", "silence")
+COMPOSING = (*_TURNING, *_RATIFYING, *_OPEN)
+"""The cue classes that ``Composition`` is made of."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from claimstance.text import ALEF_MAKSURA, CLAUSE_MARK, DIGIT, END, LETTER, QUESTION_MARK, fold
+from claimstance.text import ALEF_MAKSURA, CLAUSE_MARK, DIGIT, END, LETTER, QUESTION_MARK, fold, fold_with_origins
 
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 _BASE_INVERSE = np.uint64(pow(0x9E3779B97F4A7C15, -1, 1 << 64))
@@ -86,6 +86,13 @@ def read_words(texts: Sequence[str]) -> Words:
         text_questions=np.diff(questions[ends], prepend=0),
         prefix_sums=prefix_sums,
     )
+
+
+def word_spans(text: str) -> tuple[str, list[tuple[int, int]]]:
+    """Return one text as it is read and the bounds in it of each word of ``read_words``, vowel marks included."""
+    as_read, origin = fold_with_origins(text)
+    words = read_words([text])
+    return as_read, list(zip(origin[words.start].tolist(), origin[words.stop].tolist(), strict=True))
 
 
 def spelling_hash(words: Words, start: np.ndarray, stop: np.ndarray) -> np.ndarray:

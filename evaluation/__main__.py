@@ -1,4 +1,8 @@
-"""``python -m evaluation BUNDLE PAIRS``: score an exported model on a JSONL file of labelled pairs."""
+"""Evaluate exported models.
+
+``python -m evaluation BUNDLE PAIRS --output DIR`` measures one on labelled pairs and writes a report to read in a browser;
+``python -m evaluation compare A B PAIRS`` says which of two is better, by how much, and how sure that is.
+"""
 
 from __future__ import annotations
 
@@ -6,51 +10,80 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from rich.table import Table
-
+from claimstance.bundle import bundle_digest
 from claimstance.cli import reporting_errors
-from claimstance.console import console
+from claimstance.console import progress
+from claimstance.files import sha256
 from claimstance.predictor import Predictor
-from evaluation import metrics
-from evaluation.scoring import Scores, read_labelled, score_model
+from claimstance.tables import parse_columns
+from evaluation.comparison import compare
+from evaluation.evidence import read_evidence
+from evaluation.page import write_comparison, write_report
+from evaluation.report import make_report
+from evaluation.scoring import FIELDS, read_labelled
+from evaluation.screen import print_comparison, print_report
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m evaluation", description=__doc__)
+    """Run one command; returns the exit code."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments[:1] == ["compare"]:
+        options = _compare_parser().parse_args(arguments[1:])
+        return reporting_errors(lambda: _compare(options), "evaluation compare")
+    options = _parser().parse_args(arguments)
+    return reporting_errors(lambda: _evaluate(options), "evaluation")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m evaluation", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("bundle", metavar="BUNDLE", help="exported model, such as exports/champion")
-    parser.add_argument("pairs", metavar="PAIRS", help="JSONL file with the fields quote, claim and stance")
-    options = parser.parse_args(arguments)
-    return reporting_errors(lambda: _evaluate(options.bundle, options.pairs), "evaluation")
+    _add_pairs(parser)
+    return parser
 
 
-def _evaluate(bundle: str, path: str) -> None:
-    predictor = Predictor.load(bundle)
-    pairs = read_labelled(path, predictor)
-    print_scores(score_model(predictor, pairs), f"{predictor.manifest.name} on {path}, {len(pairs.quotes)} pairs")
+def _compare_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m evaluation compare", description="Compare two exported models.")
+    parser.add_argument("first", metavar="A", help="exported model to compare with")
+    parser.add_argument("second", metavar="B", help="exported model whose gain over A is asked")
+    _add_pairs(parser)
+    return parser
 
 
-def print_scores(scores: Scores, title: str) -> None:
-    """Print the figures of every label, the confusion matrix and the overall figures with their intervals."""
-    table = Table(title=title, title_justify="left")
-    for column in ("true label", "precision", "recall", "F1", *(f"→ {label}" for label in scores.labels)):
-        table.add_column(column, justify="left" if column == "true label" else "right", no_wrap=True)
-    for number, label in enumerate(scores.labels):
-        by_label = [f"{scores.figures[f'{name}_{label}']:.3f}" for name in ("precision", "recall", "f1")]
-        table.add_row(label, *by_label, *(str(count) for count in scores.confusion[number]))
-    console().print(table)
-    for name in (
-        metrics.ACCURACY,
-        metrics.COVERAGE,
-        metrics.CONTRAST_ALL_RIGHT,
-        metrics.CALIBRATION_ERROR,
-        metrics.BRIER,
-        metrics.RISK_COVERAGE_AREA,
-    ):
-        if name in scores.figures:
-            print(f"{name} {scores.figures[name]:.3f}")
-    for name, (low, high) in scores.interval.items():
-        print(f"{name} {scores.figures[name]:.3f}  (95 % interval {low:.3f} to {high:.3f}, by event)")
+def _add_pairs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("pairs", metavar="PAIRS", help="JSONL, CSV or TSV file with the fields quote, claim and stance")
+    parser.add_argument("--output", metavar="DIR", help="folder to write the page and its JSON to")
+    parser.add_argument(
+        "--columns", nargs="+", default=[], metavar="FIELD=COLUMN", help="the file's name for a field, such as quote=s1"
+    )
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    predictor = Predictor.load(options.bundle)
+    report = make_report(
+        predictor,
+        read_labelled(options.pairs, predictor, parse_columns(options.columns, FIELDS)),
+        bundle=bundle_digest(options.bundle),
+        source=options.pairs,
+        sha256=sha256(options.pairs),
+        evidence=read_evidence(options.bundle),
+        track=progress,
+    )
+    print_report(report)
+    if report.shortcuts is None:
+        print("not measured: what blind variants of the model reach; they stand beside a bundle that was trained here")
+    if options.output:
+        print(f"report: {write_report(report, options.output)}")
+
+
+def _compare(options: argparse.Namespace) -> None:
+    first, second = Predictor.load(options.first), Predictor.load(options.second)
+    pairs = read_labelled(options.pairs, first, parse_columns(options.columns, FIELDS))
+    comparison = compare(first, second, pairs, options.pairs)
+    print_comparison(comparison)
+    if options.output:
+        print(f"comparison: {write_comparison(comparison, options.output)}")
 
 
 if __name__ == "__main__":

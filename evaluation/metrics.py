@@ -17,6 +17,28 @@ CALIBRATION_ERROR = "calibration_error"
 BRIER = "brier_score"
 RISK_COVERAGE_AREA = "risk_coverage_area"
 CONTRAST_ALL_RIGHT = "contrast_all_right"
+ACCURACY_AT_80 = "accuracy_at_80_coverage"
+SHORTCUT_GAIN = "shortcut_gain"
+INVARIANCE_PASS_RATE = "invariance_pass_rate"
+DIRECTED_PASS_RATE = "directed_pass_rate"
+OTHER_EVENT_ABSTAINED = "other_event_abstained"
+SWAP_UNCHANGED = "swap_unchanged"
+SEEDS_DEVIATION = "seeds_deviation"
+
+
+def of_label(name: str, label: str) -> str:
+    """Name the ``precision``, ``recall`` or ``f1`` of one label: ``f1_deny``."""
+    return f"{name}_{label}"
+
+
+def of_language(language: str) -> str:
+    """Name the macro-F1 over the pairs of one language: ``macro_f1_ar``."""
+    return f"{MACRO_F1}_{language}"
+
+
+def conformal_name(what: str, level: float) -> str:
+    """Name the ``coverage`` or mean ``size`` of conformal sets made for a level: ``conformal_coverage_90``."""
+    return f"conformal_{what}_{level * 100:.0f}"
 
 
 def macro_over_name(labels: Sequence[str]) -> str:
@@ -49,42 +71,6 @@ def accuracy(confusion: np.ndarray) -> float:
     return float(np.trace(confusion) / max(confusion.sum(), 1))
 
 
-def equal_mass_bins(confidence: np.ndarray, correct: np.ndarray, bins: int = 10) -> np.ndarray:
-    """Return (mean confidence, share correct, number of pairs) of each bin of equally many pairs (bins × 3)."""
-    order = np.argsort(confidence, kind="stable")
-    parts = [part for part in np.array_split(order, bins) if part.size]
-    return np.array([(confidence[part].mean(), correct[part].mean(), part.size) for part in parts]).reshape(-1, 3)
-
-
-def calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int = 10) -> float:
-    """Return the expected calibration error over equal-mass bins (0 to 1).
-
-    The mean of |share correct − mean confidence| over the bins, weighed by their size (Naeini et al., AAAI 2015;
-    equal-mass bins after Nguyen & O'Connor, EMNLP 2015).
-    """
-    table = equal_mass_bins(confidence, correct, bins)
-    return float(np.abs(table[:, 0] - table[:, 1]) @ table[:, 2] / max(table[:, 2].sum(), 1))
-
-
-def brier_score(probabilities: np.ndarray, truth: np.ndarray) -> float:
-    """Return the mean squared distance between probabilities and the true label's indicator (0 to 2; Brier 1950)."""
-    indicator = np.eye(probabilities.shape[1])[truth]
-    return float(((probabilities - indicator) ** 2).sum(axis=1).mean())
-
-
-def risk_coverage_area(confidence: np.ndarray, correct: np.ndarray) -> float:
-    """Return the area under the risk–coverage curve (0 to 1, lower is better).
-
-    The mean over k of the error rate among the k most confident pairs (Geifman & El-Yaniv, NeurIPS 2017); pairs of
-    equal confidence share their mean error, so that their order does not matter.
-    """
-    order = np.argsort(-confidence, kind="stable")
-    _, group = np.unique(-confidence[order], return_inverse=True)
-    error = 1.0 - correct[order].astype(float)
-    mean_error = np.bincount(group, weights=error) / np.bincount(group)
-    return float((np.cumsum(mean_error[group]) / np.arange(1, error.size + 1)).mean())
-
-
 def all_right_rate(right: np.ndarray, groups: Sequence[str]) -> float:
     """Return the share of groups whose pairs are all right (0 to 1; nan where no pair is in a group).
 
@@ -98,28 +84,3 @@ def all_right_rate(right: np.ndarray, groups: Sequence[str]) -> float:
         return float("nan")
     _, group = np.unique(names[member], return_inverse=True)
     return float((np.bincount(group, weights=~right[member]) == 0).mean())
-
-
-def clustered_bootstrap(
-    truth: np.ndarray,
-    predicted: np.ndarray,
-    labels: int,
-    over: Sequence[int],
-    clusters: Sequence[str],
-    draws: int = 1000,
-    seed: int = 0,
-) -> tuple[float, float]:
-    """Return the 95 % percentile interval of macro-F1 when whole clusters (events) are drawn with replacement.
-
-    Pairs of one event are alike, so drawing single pairs would make the interval too narrow (Davison & Hinkley 1997,
-    section 3.8).
-    """
-    _, cluster = np.unique(np.asarray(clusters), return_inverse=True)
-    count = cluster.max() + 1
-    cell = (cluster * labels + truth) * labels + predicted
-    confusion = np.bincount(cell, minlength=count * labels * labels).reshape(count, labels * labels)
-    weights = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=draws)
-    drawn = (weights @ confusion).reshape(draws, labels, labels)
-    figures = precision_recall_f1(drawn)[2][:, list(over)].mean(axis=1)
-    low, high = np.quantile(figures, (0.025, 0.975))
-    return float(low), float(high)

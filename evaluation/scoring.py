@@ -3,27 +3,57 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from claimstance.errors import RecordError, did_you_mean
 from claimstance.predictor import Predictor, sides_read
-from claimstance.records import read_json_lines
-from evaluation import metrics
+from claimstance.tables import read_rows
+from evaluation import calibration, metrics
+from evaluation.significance import confusions_by_cluster, interval, macro_f1_draws
+
+ANNOTATIONS = ("lang", "topic", "genre", "form", "pattern")
+"""Fields of a record that slice an evaluation."""
+
+FIELDS = ("id", "event", "quote", "claim", "stance", "contrast", "speaker", *ANNOTATIONS)
+"""Fields of a row that an evaluation reads; the others of a file are passed over."""
 
 
 @dataclass(frozen=True)
 class LabelledPairs:
-    """Pairs to score a model on: parallel lists of quotes, claims, true labels, events and contrast groups (empty for
-    a pair in none)."""
+    """Pairs to score a model on: parallel lists, with an empty text where a field is unknown.
 
+    ``contrasts`` name the group of minimally different pairs that each is in; ``slices`` has a list for each of
+    ANNOTATIONS.
+    """
+
+    ids: list[str]
     quotes: list[str]
     claims: list[str]
     labels: list[str]
     events: list[str]
     contrasts: list[str]
+    speakers: list[str]
+    slices: dict[str, list[str]]
+
+    @classmethod
+    def from_columns(cls, columns: Mapping[str, list[str]]) -> LabelledPairs:
+        """Make pairs of the columns of FIELDS."""
+        return cls(
+            columns["id"],
+            columns["quote"],
+            columns["claim"],
+            columns["stance"],
+            columns["event"],
+            columns["contrast"],
+            columns["speaker"],
+            {name: columns[name] for name in ANNOTATIONS},
+        )
+
+    def __len__(self) -> int:
+        return len(self.quotes)
 
 
 @dataclass(frozen=True)
@@ -45,36 +75,48 @@ class Scores:
     interval: dict[str, tuple[float, float]]
 
     @property
+    def right(self) -> np.ndarray:
+        """Whether the prediction, abstention included, is the true label (n booleans)."""
+        return self.predicted == self.truth
+
+    @property
     def confusion(self) -> np.ndarray:
         return metrics.confusion_matrix(self.truth, self.predicted, len(self.labels))
 
 
-def read_labelled(path: str | os.PathLike[str], predictor: Predictor) -> LabelledPairs:
-    """Read a JSONL file with the fields quote, claim (unless the model reads quotes alone), stance and, if there, event.
+def read_labelled(
+    path: str | os.PathLike[str], predictor: Predictor, columns: Mapping[str, str] | None = None
+) -> LabelledPairs:
+    """Read a file with the fields quote, claim (unless the model reads quotes alone), stance and, if there, the others.
+
+    Args:
+        path: a JSONL, CSV or TSV file.
+        predictor: the model that the pairs are for.
+        columns: the file's name for a field of FIELDS where it differs.
 
     Raises:
         ClaimstanceError: the file cannot be read, a field is missing, or a stance is not a label of the model.
     """
-    rows = LabelledPairs([], [], [], [], [])
+    table: dict[str, list[str]] = {name: [] for name in FIELDS}
     labels = predictor.manifest.labels
     needed = ("quote", "stance") if predictor.manifest.inputs == "quote" else ("quote", "claim", "stance")
-    for number, row in read_json_lines(path):
+    for number, row in read_rows(path, columns):
         for name in needed:
             if not isinstance(row.get(name), str) or not row[name].strip():
                 raise RecordError(
-                    f"{path}:{number}: {name} is missing or empty, expected the fields {', '.join(needed)}"
+                    f"{path}:{number}: {name} is missing or empty, expected the fields {', '.join(needed)}; "
+                    f"map other names with --columns {name}=COLUMN"
                 )
         if row["stance"] not in labels:
             raise RecordError(
                 f"{path}:{number}: stance {row['stance']!r} is not one of the model's labels, "
                 f"{', '.join(labels)}{did_you_mean(row['stance'], labels)}"
             )
-        rows.quotes.append(row["quote"])
-        rows.claims.append(row.get("claim", ""))
-        rows.labels.append(row["stance"])
-        rows.events.append(str(row.get("event", number)))
-        rows.contrasts.append(str(row.get("contrast", "")))
-    return rows
+        row = {"id": f"line {number}", "event": str(number), **row}
+        for name, column in table.items():
+            value = row.get(name)
+            column.append("" if value is None else str(value))
+    return LabelledPairs.from_columns(table)
 
 
 def score_model(predictor: Predictor, pairs: LabelledPairs, macro_over: Sequence[Sequence[str]] = ()) -> Scores:
@@ -95,31 +137,25 @@ def score_model(predictor: Predictor, pairs: LabelledPairs, macro_over: Sequence
     predicted = np.array([index[label] for label in given])
     confidence = np.array([prediction.confidence for prediction in predictions])
     took_stance = np.array([prediction.stance is not None for prediction in predictions])
-    best_stance = np.array(
-        [max(manifest.stances, key=prediction.probabilities.__getitem__) for prediction in predictions]
-    )
-    stance_right = best_stance == np.array(pairs.labels)
+    over = [index[label] for label in manifest.stances]
+    best_stance = np.array(over)[probabilities[:, over].argmax(axis=1)]
+    stance_right = best_stance == truth
 
     confusion = metrics.confusion_matrix(truth, predicted, len(labels))
-    over = [index[label] for label in manifest.stances]
     subsets = {metrics.MACRO_F1: over}
     subsets |= {metrics.macro_over_name(subset): [index[label] for label in subset] for subset in macro_over}
     figures = {name: metrics.macro_f1(confusion, subset) for name, subset in subsets.items()}
     figures[metrics.ACCURACY] = metrics.accuracy(confusion)
     figures[metrics.COVERAGE] = float(took_stance.mean())
-    figures[metrics.CALIBRATION_ERROR] = metrics.calibration_error(confidence, stance_right)
-    figures[metrics.BRIER] = metrics.brier_score(probabilities, truth)
-    figures[metrics.RISK_COVERAGE_AREA] = metrics.risk_coverage_area(confidence, stance_right)
+    figures[metrics.CALIBRATION_ERROR] = calibration.calibration_error(confidence, stance_right)
+    figures[metrics.BRIER] = calibration.brier_score(probabilities, truth)
+    figures[metrics.RISK_COVERAGE_AREA] = calibration.risk_coverage_area(confidence, stance_right)
+    figures[metrics.ACCURACY_AT_80] = calibration.accuracy_at_coverage(confidence, stance_right, 0.8)
     all_right = metrics.all_right_rate(predicted == truth, pairs.contrasts)
     if not np.isnan(all_right):
         figures[metrics.CONTRAST_ALL_RIGHT] = all_right
-    precision, recall, f1 = metrics.precision_recall_f1(confusion)
-    for number, label in enumerate(labels):
-        figures[f"precision_{label}"] = float(precision[number])
-        figures[f"recall_{label}"] = float(recall[number])
-        figures[f"f1_{label}"] = float(f1[number])
-    interval = {
-        name: metrics.clustered_bootstrap(truth, predicted, len(labels), subset, pairs.events)
-        for name, subset in subsets.items()
-    }
-    return Scores(labels, truth, predicted, probabilities, confidence, stance_right, figures, interval)
+    for name, values in zip(("precision", "recall", "f1"), metrics.precision_recall_f1(confusion), strict=True):
+        figures |= {metrics.of_label(name, label): float(value) for label, value in zip(labels, values, strict=True)}
+    by_event = confusions_by_cluster(truth, predicted, len(labels), pairs.events)
+    bounds = {name: interval(macro_f1_draws(by_event, subset)) for name, subset in subsets.items()}
+    return Scores(labels, truth, predicted, probabilities, confidence, stance_right, figures, bounds)

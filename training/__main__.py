@@ -1,4 +1,8 @@
-"""``python -m training CONFIG…``: train one candidate a config, track them, choose the best and export it."""
+"""Train models and make the best champion.
+
+``python -m training CONFIG…`` trains one candidate a config, tracks them, chooses the best on validation and exports it;
+``python -m training promote RUN|BUNDLE`` holds a model to the gate that guards the alias champion.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +20,22 @@ from rich.table import Table
 from claimstance.cli import reporting_errors
 from claimstance.console import console
 from evaluation import metrics
-from evaluation.__main__ import print_scores
+from evaluation.evidence import evidence_folder
+from evaluation.screen import print_report
+from training import promote
 from training.config import read_config
 from training.experiment import Outcome, run_experiment
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    _quiet_libraries()
+    if arguments[:1] == ["promote"]:
+        return promote.main(arguments[1:])
+    parser = argparse.ArgumentParser(
+        prog="python -m training", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument(
         "configs", nargs="+", metavar="CONFIG", help="YAML file of one run, such as configs/pair-linear.yaml"
     )
@@ -34,7 +46,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _train(paths: Sequence[str]) -> None:
     # A run that is told to stop must still end its tracked run.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("training: told to stop"))
-    _quiet_libraries()
     configs = [read_config(path) for path in paths]
     screen = console(stderr=True)
     with screen.status("starting") as status:
@@ -52,13 +63,13 @@ def _print_outcome(outcome: Outcome) -> None:
     table = Table(
         title="Candidates, best first by macro-F1 over the stances on validation; F1 by label", title_justify="left"
     )
-    labels = chosen.validation.labels
+    labels = chosen.validation.scores.labels
     for column in ("candidate", "macro-F1", "95 % interval", *labels, "version"):
         table.add_column(column, justify="left" if column == "candidate" else "right", no_wrap=True)
     for candidate in outcome.candidates:
         figures = candidate.validation.figures
-        low, high = candidate.validation.interval[metrics.MACRO_F1]
-        by_label = [f"{figures[f'f1_{label}']:.3f}" for label in labels]
+        low, high = candidate.validation.scores.interval[metrics.MACRO_F1]
+        by_label = [f"{figures[metrics.of_label('f1', label)]:.3f}" for label in labels]
         table.add_row(
             candidate.config.name,
             f"{figures[metrics.MACRO_F1]:.3f}",
@@ -70,9 +81,12 @@ def _print_outcome(outcome: Outcome) -> None:
     print(f"chosen: {chosen.config.name}, exported to {chosen.config.export}, tracked in {chosen.tracker.where}")
     if outcome.test is None:
         return
-    print_scores(outcome.test, f"{chosen.config.name} on the test split, {outcome.test.truth.size} pairs")
+    print_report(outcome.test)
     names = [name for name in outcome.test.figures if name.endswith(metrics.MACRO_F1)]
     print("test " + " ".join(f"{name}={outcome.test.figures[name]:.4f}" for name in names))
+    if outcome.test_readings:
+        print(f"runs of this experiment that have read this test split: {outcome.test_readings}")
+    print(f"reports: {evidence_folder(chosen.config.export)}")
 
 
 def _quiet_libraries() -> None:

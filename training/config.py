@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -15,12 +15,16 @@ from claimstance.features import FAMILIES
 from claimstance.files import read_text
 from claimstance.records import NONE, STANCES
 
+_Kind = TypeVar("_Kind", bound=BaseModel)
 
-class _Section(BaseModel):
+
+class Section(BaseModel):
+    """A mapping of a YAML file: no unknown key, nothing changed later."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Labels(_Section):
+class Labels(Section):
     """The labels of a task: its stances, and the label of pairs without one, if the data has any."""
 
     stances: tuple[str, ...] = Field(STANCES, min_length=2)
@@ -40,7 +44,7 @@ class Labels(_Section):
         return self.stances if self.abstain is None else (*self.stances, self.abstain)
 
 
-class Splits(_Section):
+class Splits(Section):
     """Shares of events drawn for validation and test where the corpus is one undivided file."""
 
     validation: float = Field(0.1, gt=0, lt=1)
@@ -53,7 +57,7 @@ class Splits(_Section):
         return self
 
 
-class Corpus(_Section):
+class Corpus(Section):
     """Where the pairs come from.
 
     Either one file a split (``train``, ``validation``, ``test``), or one undivided source (``source``: a file or the
@@ -80,7 +84,7 @@ class Corpus(_Section):
         return self
 
 
-class PairLinear(_Section):
+class PairLinear(Section):
     """Logistic regression over pair features.
 
     ``inputs`` says what the model reads; quotes alone is for data without claims, and claims alone shows what a model
@@ -100,13 +104,14 @@ class PairLinear(_Section):
     mismatched: float = Field(0.0, ge=0, le=1)
 
 
-class Evaluation(_Section):
+class Evaluation(Section):
     """What is measured beside macro-F1 over the stances: ``macro_over``, further sets of labels; ``cross_validation``,
-    folds over training and validation pairs together, grouped by event (0: none); ``test``, whether the chosen model's
-    final figures on the test split are printed."""
+    folds over training and validation pairs together, grouped by event (0: none); ``seeds``, how many times a model whose
+    training draws anything is trained; ``test``, whether the chosen model is reported on the test split."""
 
     macro_over: tuple[tuple[str, ...], ...] = ()
     cross_validation: int = Field(0, ge=0)
+    seeds: int = Field(1, ge=1)
     test: bool = False
 
     @model_validator(mode="after")
@@ -116,7 +121,7 @@ class Evaluation(_Section):
         return self
 
 
-class Tracking(_Section):
+class Tracking(Section):
     """Where runs are tracked. ``uri`` null turns tracking off."""
 
     uri: str | None = "sqlite:///mlflow.db"
@@ -124,7 +129,7 @@ class Tracking(_Section):
     model: str = "claim-stance"
 
 
-class Config(_Section):
+class Config(Section):
     """One whole run."""
 
     name: str = Field(pattern=r"^\w[\w.-]*$")
@@ -134,7 +139,7 @@ class Config(_Section):
     model: PairLinear
     evaluation: Evaluation = Evaluation()
     tracking: Tracking = Tracking()
-    export: str = "exports/champion"
+    export: str = "exports/chosen"
     seed: int = 0
 
     @model_validator(mode="after")
@@ -156,6 +161,19 @@ def read_config(path: str | os.PathLike[str]) -> Config:
     """Read and check a config file; paths in it are taken from the folder where the command is started.
 
     Raises:
+        ClaimstanceError: as ``read_section`` does.
+    """
+    return read_section(path, Config)
+
+
+def read_section(path: str | os.PathLike[str], kind: type[_Kind]) -> _Kind:
+    """Read and check a YAML file.
+
+    Args:
+        path: the file.
+        kind: what it has to hold.
+
+    Raises:
         ClaimstanceError: the file is missing, not YAML, or a key or value of it is wrong; the message names the key
             and the nearest valid one.
     """
@@ -167,18 +185,18 @@ def read_config(path: str | os.PathLike[str]) -> Config:
         where = f":{mark.line + 1}" if mark else ""
         raise ClaimstanceError(f"{path}{where}: not YAML: {getattr(error, 'problem', error)}") from None
     if not isinstance(content, dict):
-        raise ClaimstanceError(f"{path}: expected keys such as {', '.join(Config.model_fields)}")
+        raise ClaimstanceError(f"{path}: expected keys such as {', '.join(kind.model_fields)}")
     try:
-        return Config.model_validate(content)
+        return kind.model_validate(content)
     except ValidationError as error:
-        raise ClaimstanceError(f"{Path(path)}: {_first_problem(error)}") from None
+        raise ClaimstanceError(f"{Path(path)}: {_first_problem(error, kind)}") from None
 
 
-def _first_problem(error: ValidationError) -> str:
+def _first_problem(error: ValidationError, kind: type[BaseModel]) -> str:
     problem = error.errors()[0]
     key = ".".join(str(part) for part in problem["loc"] if part != "[key]") or "the run"
     if problem["type"] == "extra_forbidden":
-        valid = _keys_at(problem["loc"][:-1])
+        valid = _keys_at(kind, problem["loc"][:-1])
         return f"unknown key {key!r}, expected one of {', '.join(valid)}{did_you_mean(problem['loc'][-1], valid)}"
     if problem["loc"][-1:] == ("[key]",) and "expected" in problem.get("ctx", {}):
         word = problem["loc"][-2]
@@ -187,8 +205,7 @@ def _first_problem(error: ValidationError) -> str:
     return f"{key}: {problem['msg'].removeprefix('Value error, ')}"
 
 
-def _keys_at(location: tuple[Any, ...]) -> list[str]:
-    section: type[BaseModel] = Config
+def _keys_at(section: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
     for part in location:
         annotation = section.model_fields[part].annotation
         section = next((kind for kind in (annotation, *get_args(annotation)) if hasattr(kind, "model_fields")), section)

@@ -26,15 +26,23 @@ _SLICES = ("topic", "lang", "speaker", "genre", "pattern", "form", "contrast")
 @dataclass(frozen=True)
 class LoadedCorpus:
     """The splits of a corpus by name, each a Dataset with the columns id, event, quote, claim, stance (ClassLabel) and
-    the annotations; and the SHA-256 of the files it came from, by name."""
+    the annotations; and the SHA-256 of each: of its file, or of its rows where one source was divided."""
 
     splits: dict[str, datasets.Dataset]
     digests: dict[str, str]
 
     @property
     def digest(self) -> str:
-        """One SHA-256 over all files."""
+        """One SHA-256 over all splits, whatever their files are called and wherever they stand."""
         return hashlib.sha256("".join(f"{name} {value}\n" for name, value in self.digests.items()).encode()).hexdigest()
+
+    def trained_on(self, config: str) -> dict[str, str]:
+        """What the manifest of a model says of its training data; ``config`` is the name of the run."""
+        return {
+            "config": config,
+            "corpus_sha256": self.digest,
+            **{f"{split}_sha256": self.digests[split] for split in SPLITS[:2]},
+        }
 
 
 def load_corpus(config: Config) -> LoadedCorpus:
@@ -43,22 +51,32 @@ def load_corpus(config: Config) -> LoadedCorpus:
     Raises:
         ClaimstanceError: a file, column, label or field is wrong, an id occurs twice, or an event is in two splits.
     """
-    corpus, labels = config.corpus, config.labels.all
+    return load_splits(config.corpus, config.labels.all, config.model.inputs, config.seed)
+
+
+def load_splits(corpus: Corpus, labels: Sequence[str], inputs: str = "pair", seed: int = 0) -> LoadedCorpus:
+    """Load the splits that a corpus section names, as ``load_corpus`` does.
+
+    Args:
+        corpus: the section.
+        labels: every label of the task.
+        inputs: what the model reads; ``quote`` needs no claims.
+        seed: of the split of an undivided source.
+    """
     if corpus.source is not None:
-        whole = _load(corpus.source, corpus, labels, config.model.inputs)
-        parts = split_by_event(whole, corpus.splits.validation, corpus.splits.test, config.seed)
-        digests = {corpus.source: _digest(corpus.source, whole)}
-    else:
-        named = {name: getattr(corpus, name) for name in SPLITS if getattr(corpus, name) is not None}
-        parts = {name: _load(source, corpus, labels, config.model.inputs) for name, source in named.items()}
-        digests = {source: _digest(source, parts[name]) for name, source in named.items()}
-        check_splits({named[name]: part for name, part in parts.items()}, official=bool(corpus.columns))
+        whole = _load(corpus.source, corpus, labels, inputs)
+        parts = split_by_event(whole, corpus.splits.validation, corpus.splits.test, seed)
+        return LoadedCorpus(parts, {name: _rows_digest(part) for name, part in parts.items()})
+    named = {name: getattr(corpus, name) for name in SPLITS if getattr(corpus, name) is not None}
+    parts = {name: _load(source, corpus, labels, inputs) for name, source in named.items()}
+    digests = {
+        name: sha256(source) if Path(source).is_file() else _rows_digest(parts[name]) for name, source in named.items()
+    }
+    check_splits({named[name]: part for name, part in parts.items()}, official=bool(corpus.columns))
     return LoadedCorpus(parts, digests)
 
 
-def _digest(source: str, data: datasets.Dataset) -> str:
-    if Path(source).is_file():
-        return sha256(source)
+def _rows_digest(data: datasets.Dataset) -> str:
     return hashlib.sha256(repr(data.to_dict()).encode()).hexdigest()
 
 

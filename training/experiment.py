@@ -1,11 +1,10 @@
-"""One experiment: fit candidates, track each, choose the best by validation macro-F1, export it."""
+"""One experiment: fit candidates, report each on validation, choose the best by its macro-F1, export it."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,43 +15,49 @@ from claimstance.errors import ClaimstanceError
 from claimstance.files import replacing_folder
 from claimstance.predictor import Predictor
 from evaluation import metrics
-from evaluation.scoring import LabelledPairs, Scores, score_model
+from evaluation.evidence import LAYOUT as EVIDENCE
+from evaluation.evidence import evidence_folder, read_evidence
+from evaluation.page import write_report
+from evaluation.report import Report, make_report
+from evaluation.scoring import FIELDS, LabelledPairs
 from training.config import Config
 from training.corpus import SPLITS, LoadedCorpus, load_corpus
-from training.models import Fitted, cross_validate, fit, texts_of
-from training.pictures import draw_confusion, draw_reliability
+from training.evidence import write_evidence
+from training.models import cross_validate, fit
 from training.tracking import (
-    Artifact,
     DataInput,
+    Evidence,
     MlflowTracker,
     Model,
     NullTracker,
     Params,
-    Report,
     Tags,
     TrackedRun,
     open_tracker,
 )
 from training.tracking import Metrics as Figures
+from training.tracking import Report as Tracked
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One trained candidate: its config, its bundle on disk, its scores on validation and its tracked run."""
+    """One trained candidate: its config, its bundle on disk, its report on validation and its tracked run."""
 
     config: Config
     bundle: Path
-    validation: Scores
+    validation: Report
     run: TrackedRun
     tracker: MlflowTracker | NullTracker
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an experiment ends with: all candidates, best first; and the best one's scores on test, where asked for."""
+    """What an experiment ends with: all candidates, best first; the best one's report on the test split, where asked for;
+    and how often runs of this experiment have read that split, this reading included."""
 
     candidates: tuple[Candidate, ...]
-    test: Scores | None
+    test: Report | None
+    test_readings: int = 0
 
     @property
     def chosen(self) -> Candidate:
@@ -86,13 +91,21 @@ def run_experiment(configs: Sequence[Config], say=print) -> Outcome:
         # The first named wins a tie, so the order of candidates on the command line decides nothing else.
         candidates.sort(key=lambda candidate: -candidate.validation.figures[metrics.MACRO_F1])
         chosen = candidates[0]
-        with replacing_folder(first.export) as fresh:
-            shutil.copytree(chosen.bundle, fresh, dirs_exist_ok=True)
-        chosen.tracker.promote(chosen.run)
-        test = None
+        test, readings = None, 0
         if first.evaluation.test:
-            test = score_split(Predictor.load(first.export), corpus, "test", first)
-    return Outcome(tuple(candidates), test)
+            test, readings = _read_test(chosen, corpus, say)
+        export_model(chosen.bundle, Path(first.export))
+    return Outcome(tuple(candidates), test, readings)
+
+
+def export_model(bundle: Path, export: Path) -> None:
+    """Copy a bundle and the evidence beside it to ``export``, replacing what was exported there before."""
+    for source, target in ((evidence_folder(bundle), evidence_folder(export)), (bundle, export)):
+        if source.is_dir():
+            with replacing_folder(target) as fresh:
+                shutil.copytree(source, fresh, dirs_exist_ok=True)
+        elif target.is_dir():
+            shutil.rmtree(target)
 
 
 def _check_comparable(configs: Sequence[Config]) -> None:
@@ -120,31 +133,63 @@ def _check_replaceable(export: Path) -> None:
 
 def _train(config: Config, corpus: LoadedCorpus, tracker: MlflowTracker | NullTracker, folder: Path, say) -> Candidate:
     say(f"{config.name}: fitting")
-    with ExitStack() as stack:
-        run = stack.enter_context(tracker.run(config.name, config.description))
+    with tracker.run(config.name, config.description) as run:
         run.record(_inputs(config, corpus))
         train, validation = corpus.splits["train"], corpus.splits["validation"]
-        fitted = fit(config, train, validation, {"corpus_sha256": corpus.digest, "config": config.name})
+        fitted = fit(config, train, validation, corpus.trained_on(config.name))
         write_bundle(fitted.bundle, folder)
-        scores = score_split(Predictor.load(folder), corpus, "validation", config)
-        figures = {f"validation_{name}": value for name, value in scores.figures.items()}
+        say(f"{config.name}: fitting what it is judged by (blind variants, other seeds)")
+        write_evidence(config, corpus, fitted, folder, evidence_folder(folder))
+        say(f"{config.name}: evaluating on validation")
+        report = report_on(folder, corpus, "validation", config)
+        figures = {}
         if config.evaluation.cross_validation:
             say(f"{config.name}: cross-validating, {config.evaluation.cross_validation} folds grouped by event")
-            figures |= _cross_validation_figures(config, corpus)
-        run.record(_results(config, fitted, folder, scores, figures))
+            figures = _cross_validation_figures(config, corpus)
+        run.record([Figures(figures | {"threshold": report.manifest.threshold, "temperature": fitted.temperature})])
+        run.record(_results(config, folder, report))
     for name, value in figures.items():
-        if name.startswith("cross_validation"):
-            say(f"{config.name}: {name}={value:.4f}")
-    return Candidate(config, folder, scores, run, tracker)
+        say(f"{config.name}: {name}={value:.4f}")
+    return Candidate(config, folder, report, run, tracker)
 
 
-def score_split(predictor: Predictor, corpus: LoadedCorpus, split: str, config: Config) -> Scores:
-    """Score a model on one split of the corpus that a run reads."""
-    quotes, claims, truth = texts_of(corpus.splits[split], config.model.inputs)
-    labels = [config.labels.all[index] for index in truth]
-    data = corpus.splits[split]
-    pairs = LabelledPairs(quotes, claims, labels, list(data["event"]), list(data["contrast"]))
-    return score_model(predictor, pairs, config.evaluation.macro_over)
+def report_on(bundle: Path, corpus: LoadedCorpus, split: str, config: Config) -> Report:
+    """Report on an exported model, from its bundle, on one split; the pages go into the evidence beside it."""
+    data, predictor = corpus.splits[split], Predictor.load(bundle)
+    report = make_report(
+        predictor,
+        labelled_pairs(data, config.labels.all),
+        bundle=bundle_digest(bundle),
+        source=f"the {split} split",
+        sha256=corpus.digests[split],
+        evidence=read_evidence(bundle),
+        macro_over=config.evaluation.macro_over,
+    )
+    write_report(report, evidence_folder(bundle) / EVIDENCE.report(split))
+    return report
+
+
+def labelled_pairs(data: datasets.Dataset, labels: Sequence[str]) -> LabelledPairs:
+    """Turn a split of the corpus into pairs to evaluate on."""
+    columns = {name: list(data[name]) for name in FIELDS}
+    return LabelledPairs.from_columns(columns | {"stance": [labels[index] for index in columns["stance"]]})
+
+
+def _read_test(chosen: Candidate, corpus: LoadedCorpus, say) -> tuple[Report, int]:
+    """Report on the chosen model on the test split, and record in its run that the split was read."""
+    say(f"{chosen.config.name}: final report on the test split")
+    config, digest = chosen.config, corpus.digests["test"]
+    report = report_on(chosen.bundle, corpus, "test", config)
+    with chosen.tracker.resume(chosen.run):
+        chosen.run.record(
+            [
+                Tags({"test_split_read": digest, "chosen": "best of its experiment on validation"}),
+                DataInput("test", corpus.splits["test"], config.corpus.test or config.corpus.source),
+                Figures({f"test_{name}": value for name, value in report.figures.items()}),
+                Evidence(evidence_folder(chosen.bundle) / EVIDENCE.report("test"), EVIDENCE.report("test")),
+            ]
+        )
+    return report, chosen.tracker.count_runs("test_split_read", digest)
 
 
 def _cross_validation_figures(config: Config, corpus: LoadedCorpus) -> dict[str, float]:
@@ -159,33 +204,23 @@ def _cross_validation_figures(config: Config, corpus: LoadedCorpus) -> dict[str,
     return figures
 
 
-def _inputs(config: Config, corpus: LoadedCorpus) -> Iterator[Report]:
+def _inputs(config: Config, corpus: LoadedCorpus) -> Iterator[Tracked]:
     yield Params(_flat(config.model_dump(mode="json", exclude={"name", "description"})))
     yield Tags({"model_kind": config.model.kind, "corpus_sha256": corpus.digest})
     yield Params({f"corpus_{name}_pairs": len(part) for name, part in corpus.splits.items()})
-    sources = {name: getattr(config.corpus, name) or config.corpus.source for name in SPLITS}
-    for name in ("train", "validation"):
-        yield DataInput(name, corpus.splits[name], sources[name])
+    for name in SPLITS[:2]:
+        yield DataInput(name, corpus.splits[name], getattr(config.corpus, name) or config.corpus.source)
 
 
-def _results(
-    config: Config, fitted: Fitted, folder: Path, scores: Scores, figures: dict[str, float]
-) -> Iterator[Report]:
-    yield Figures(figures)
-    yield Figures({"threshold": fitted.bundle.manifest.threshold, "temperature": fitted.temperature})
-    yield Tags({"bundle_sha256": bundle_digest(folder)})
-    with tempfile.TemporaryDirectory() as pictures:
-        confusion, reliability = Path(pictures) / "confusion_matrix.png", Path(pictures) / "reliability.png"
-        draw_confusion(scores, f"{config.name}: validation", confusion)
-        draw_reliability(scores, f"{config.name}: validation", reliability)
-        yield Artifact(confusion, "pictures")
-        yield Artifact(reliability, "pictures")
-    low, high = scores.interval[metrics.MACRO_F1]
-    headline = f"validation macro-F1 {scores.figures[metrics.MACRO_F1]:.3f} ({low:.3f} to {high:.3f})"
+def _results(config: Config, folder: Path, report: Report) -> Iterator[Tracked]:
+    yield Figures({f"validation_{name}": value for name, value in report.figures.items()})
+    yield Evidence(evidence_folder(folder))
+    low, high = report.scores.interval[metrics.MACRO_F1]
+    headline = f"validation macro-F1 {report.figures[metrics.MACRO_F1]:.3f} ({low:.3f} to {high:.3f})"
     summary = f"{config.name}: {headline}. {config.description}"
-    yield Tags({"mlflow.note.content": summary})
-    tags = {"candidate": config.name, "validation_macro_f1": f"{scores.figures[metrics.MACRO_F1]:.3f}"}
-    yield Model(folder, config.labels.all, config.model.inputs, summary, tags)
+    yield Tags({"bundle_sha256": report.bundle, "mlflow.note.content": summary})
+    tags = {"candidate": config.name, "validation_macro_f1": f"{report.figures[metrics.MACRO_F1]:.3f}"}
+    yield Model(folder, report.bundle, config.labels.all, config.model.inputs, summary, tags)
 
 
 def _flat(values: dict, prefix: str = "") -> dict[str, object]:

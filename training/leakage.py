@@ -12,12 +12,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from scipy import sparse
 
 from claimstance.errors import ClaimstanceError, did_you_mean
-from claimstance.records import Pair
 from claimstance.words import mix, read_words
 
 BOUND = 0.3
@@ -38,13 +38,22 @@ _MASK, _EDGE = np.uint64(1), np.uint64(2)
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 
 
+class Row(Protocol):
+    """What is compared of a record, such as a ``Pair``."""
+
+    id: str
+    event: str
+    quote: str
+    claim: str
+
+
 @dataclass(frozen=True, slots=True)
 class Match:
     """Two pairs that are alike: the Jaccard similarities (0 to 1) of their texts as ``written`` and of their quotes'
     ``skeleton`` (0 where only claims are compared), and the names of the splits they stand in, where there are any."""
 
-    first: Pair
-    second: Pair
+    first: Row
+    second: Row
     written: float
     skeleton: float
     splits: tuple[str, str] = ("", "")
@@ -97,7 +106,7 @@ class Certificate:
         return found
 
 
-def certificate(splits: Mapping[str, Sequence[Pair]], bound: float = BOUND, count: int = 10) -> Certificate:
+def certificate(splits: Mapping[str, Sequence[Row]], bound: float = BOUND, count: int = 10) -> Certificate:
     """Compare the splits of a corpus, each with every other.
 
     Args:
@@ -127,7 +136,7 @@ def certificate(splits: Mapping[str, Sequence[Pair]], bound: float = BOUND, coun
     )
 
 
-def nearest(first: Sequence[Pair], second: Sequence[Pair], count: int = 10, of: str = "pair") -> list[Match]:
+def nearest(first: Sequence[Row], second: Sequence[Row], count: int = 10, of: str = "pair") -> list[Match]:
     """Return the most similar pairs of two lists, one from each, most similar first.
 
     Of the pairs of any two events only the nearest two are given, since the pairs of an event are all much alike.
@@ -147,7 +156,7 @@ def nearest(first: Sequence[Pair], second: Sequence[Pair], count: int = 10, of: 
     return _nearest([*first, *second], group, ["", ""], of, count, None)
 
 
-def skeleton_duplicates(pairs: Sequence[Pair], bound: float = BOUND) -> list[Match]:
+def skeleton_duplicates(pairs: Sequence[Row], bound: float = BOUND) -> list[Match]:
     """Return the quotes of different events that are nearly the same, or fill the same template, most similar first.
 
     A quote that meets several claims stands for itself once in its event.
@@ -169,7 +178,7 @@ def skeleton_duplicates(pairs: Sequence[Pair], bound: float = BOUND) -> list[Mat
 
 
 def _nearest(
-    pairs: Sequence[Pair], group: np.ndarray, names: Sequence[str], of: str, count: int, bound: float | None
+    pairs: Sequence[Row], group: np.ndarray, names: Sequence[str], of: str, count: int, bound: float | None
 ) -> list[Match]:
     """Return the nearest pairs of different groups, one for every two events: ``count``, and all from ``bound`` on."""
     views = _similarities(pairs, of)
@@ -185,7 +194,7 @@ def _nearest(
 
 
 def _matches(
-    pairs: Sequence[Pair],
+    pairs: Sequence[Row],
     views: tuple[sparse.csr_array, sparse.csr_array],
     row: np.ndarray,
     column: np.ndarray,
@@ -215,7 +224,7 @@ def _ranked(views: tuple[sparse.csr_array, sparse.csr_array]) -> tuple[np.ndarra
     return entries.row[order].astype(np.int64), entries.col[order].astype(np.int64), entries.data[order]
 
 
-def _similarities(pairs: Sequence[Pair], of: str) -> tuple[sparse.csr_array, sparse.csr_array]:
+def _similarities(pairs: Sequence[Row], of: str) -> tuple[sparse.csr_array, sparse.csr_array]:
     """Return the Jaccard similarities of all pairs as written and as skeletons (pairs × pairs, 0 where none is shared)."""
     texts = [getattr(pair, name) for name in PARTS[of] for pair in pairs]
     one_each = np.arange(len(pairs))
@@ -284,7 +293,7 @@ def _codes(values: Sequence[str]) -> np.ndarray:
     return np.unique(np.array(values, dtype=str), return_inverse=True)[1]
 
 
-def _shared(splits: Mapping[str, Sequence[Pair]], field: str) -> dict[str, tuple[str, ...]]:
+def _shared(splits: Mapping[str, Sequence[Row]], field: str) -> dict[str, tuple[str, ...]]:
     homes: dict[str, list[str]] = {}
     for name, rows in splits.items():
         for value in dict.fromkeys(getattr(pair, field) for pair in rows):

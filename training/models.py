@@ -18,7 +18,7 @@ from claimstance.errors import ClaimstanceError
 from claimstance.features import SLOTS, FeatureExtractor, Features, idf_slots
 from claimstance.files import read_text
 from claimstance.lexicon import Lexicon
-from claimstance.predictor import score, sides_read, softmax
+from claimstance.predictor import sides_read, softmax
 from claimstance.words import read_words
 from evaluation import metrics
 from training.config import Config
@@ -31,16 +31,40 @@ _THRESHOLDS = np.round(np.arange(0.0, 0.96, 0.01), 2)
 
 @dataclass(frozen=True)
 class Fitted:
-    """A fitted bundle, and what was chosen on validation: ``temperature`` divides the scores of the plain fit."""
+    """A fitted bundle; what was chosen on validation: ``temperature`` divides the scores of the plain fit; and the
+    ``probabilities`` (n × k) that the fitted model gives the validation pairs, before it is made a bundle."""
 
     bundle: Bundle
     temperature: float
+    probabilities: np.ndarray
 
 
 @dataclass(frozen=True)
-class _Weights:
-    dense: np.ndarray
-    sparse: np.ndarray
+class _Regression:
+    """A fitted classifier over standardised dense features and the hashed ones that training saw, in ``used`` slots."""
+
+    classifier: LogisticRegression
+    mean: np.ndarray
+    scale: np.ndarray
+    used: np.ndarray
+
+    def scores(self, features: Features) -> np.ndarray:
+        """Return one score a pair and label (n × k), as scikit-learn gives them."""
+        scores = self.classifier.decision_function(_matrix(features, self.mean, self.scale, self.used))
+        return np.column_stack((-scores / 2, scores / 2)) if scores.ndim == 1 else scores
+
+    def weights(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the weights of dense features ((d + 1) × k, the last row the intercept) and of slots (SLOTS × k), with
+        the standardisation folded in."""
+        coefficients, intercept = self.classifier.coef_.T, self.classifier.intercept_
+        if coefficients.shape[1] == 1:
+            coefficients = np.hstack((-coefficients / 2, coefficients / 2))
+            intercept = np.array([-intercept[0] / 2, intercept[0] / 2])
+        width = self.mean.size
+        folded = coefficients[:width] * self.scale[:, None]
+        table = np.zeros((SLOTS, intercept.size))
+        table[self.used] = coefficients[width:]
+        return np.vstack((folded, intercept - self.mean @ folded)), table
 
 
 def read_lexicons(paths: Sequence[str]) -> list[dict]:
@@ -82,15 +106,16 @@ def fit(config: Config, train: datasets.Dataset, validation: datasets.Dataset, t
     idf = inverse_document_frequency([*quotes, *claims], lexicon)
     extractor = FeatureExtractor(lexicon, idf, model.families)
     quotes, claims, truth = _with_mismatched(config, quotes, claims, truth, np.array(train["event"]))
-    weights = _fit_weights(config, extractor(quotes, claims), truth, len(labels))
+    regression = _fit(config, extractor(quotes, claims), truth)
     quotes, claims, truth = texts_of(validation, model.inputs)
     quotes, claims, truth = _with_mismatched(config, quotes, claims, truth, np.array(validation["event"]))
-    scores = score(extractor(quotes, claims), weights.dense, weights.sparse)
+    scores = regression.scores(extractor(quotes, claims))
     temperature = choose_temperature(scores, truth)
+    probabilities = softmax(scores / temperature)
     stances = [index for index, label in enumerate(labels) if label != config.labels.abstain]
     threshold = 0.0
     if config.labels.abstain is not None:
-        threshold = choose_threshold(softmax(scores / temperature), truth, stances)
+        threshold = choose_threshold(probabilities, truth, stances)
     manifest = Manifest(
         name=config.name,
         labels=labels,
@@ -100,8 +125,8 @@ def fit(config: Config, train: datasets.Dataset, validation: datasets.Dataset, t
         families=extractor.families,
         trained_on=trained_on,
     )
-    calibrated = [(array / temperature).astype(np.float32) for array in (weights.dense, weights.sparse)]
-    return Fitted(Bundle(manifest, *calibrated, idf, lexicons), temperature)
+    calibrated = [(array / temperature).astype(np.float32) for array in regression.weights()]
+    return Fitted(Bundle(manifest, *calibrated, idf, lexicons), temperature, probabilities[: len(validation)])
 
 
 def cross_validate(config: Config, data: datasets.Dataset, folds: int) -> np.ndarray:
@@ -122,9 +147,8 @@ def cross_validate(config: Config, data: datasets.Dataset, folds: int) -> np.nda
         known = _with_mismatched(
             config, quotes[inside].tolist(), claims[inside].tolist(), truth[inside], events[inside]
         )
-        weights = _fit_weights(config, extractor(*known[:2]), known[2], len(labels))
-        features = extractor(quotes[outside].tolist(), claims[outside].tolist())
-        predicted = score(features, weights.dense, weights.sparse).argmax(axis=1)
+        regression = _fit(config, extractor(*known[:2]), known[2])
+        predicted = regression.scores(extractor(quotes[outside].tolist(), claims[outside].tolist())).argmax(axis=1)
         confusion += metrics.confusion_matrix(truth[outside], predicted, len(labels))
     return confusion
 
@@ -164,35 +188,31 @@ def inverse_document_frequency(texts: Sequence[str], lexicon: Lexicon) -> np.nda
     return np.log((1 + len(texts)) / (1 + frequency)).astype(np.float32)
 
 
-def _fit_weights(config: Config, features: Features, truth: np.ndarray, labels: int) -> _Weights:
-    """Fit standardised dense and hashed sparse features together and fold the standardisation into the weights."""
-    absent = set(range(labels)) - set(truth.tolist())
+def _fit(config: Config, features: Features, truth: np.ndarray) -> _Regression:
+    """Fit standardised dense and hashed sparse features together."""
+    absent = set(range(len(config.labels.all))) - set(truth.tolist())
     if absent:
         names = ", ".join(config.labels.all[index] for index in sorted(absent))
         raise ClaimstanceError(f"no training pair is labelled {names}; add some or leave the label out of the run")
-    count = truth.size
-    sparse = scipy.sparse.coo_matrix((features.value, (features.pair, features.slot)), shape=(count, SLOTS)).tocsr()
     dense = features.dense.astype(np.float64)
     mean, deviation = dense.mean(axis=0), dense.std(axis=0)
     scale = np.where(deviation > 1e-9, config.model.dense_scale / np.maximum(deviation, 1e-9), 0.0)
-    used = np.unique(sparse.indices)
-    matrix = scipy.sparse.hstack((scipy.sparse.csr_matrix((dense - mean) * scale), sparse[:, used]), format="csr")
-    regression = LogisticRegression(
+    used = np.unique(features.slot)
+    classifier = LogisticRegression(
         C=config.model.C,
         class_weight=config.model.class_weight,
         max_iter=_ITERATIONS,
         tol=_TOLERANCE,
         random_state=config.seed,
-    ).fit(matrix, truth)
-    coefficients, intercept = regression.coef_.T, regression.intercept_
-    if labels == 2:
-        coefficients = np.hstack((-coefficients / 2, coefficients / 2))
-        intercept = np.array([-intercept[0] / 2, intercept[0] / 2])
-    width = dense.shape[1]
-    folded = coefficients[:width] * scale[:, None]
-    table = np.zeros((SLOTS, labels))
-    table[used] = coefficients[width:]
-    return _Weights(np.vstack((folded, intercept - mean @ folded)), table)
+    ).fit(_matrix(features, mean, scale, used), truth)
+    return _Regression(classifier, mean, scale, used)
+
+
+def _matrix(features: Features, mean: np.ndarray, scale: np.ndarray, used: np.ndarray) -> scipy.sparse.csr_matrix:
+    shape = (features.dense.shape[0], SLOTS)
+    sparse = scipy.sparse.coo_matrix((features.value, (features.pair, features.slot)), shape=shape).tocsr()
+    dense = scipy.sparse.csr_matrix((features.dense.astype(np.float64) - mean) * scale)
+    return scipy.sparse.hstack((dense, sparse[:, used]), format="csr")
 
 
 def choose_temperature(scores: np.ndarray, truth: np.ndarray) -> float:

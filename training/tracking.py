@@ -17,8 +17,11 @@ import datasets
 import filelock
 
 from claimstance.errors import ClaimstanceError
+from evaluation.evidence import evidence_folder
 
 CHAMPION = "champion"
+_DIGEST_TAG = "bundle_sha256"
+_EVIDENCE = "evidence"
 _TIMEOUT_S = 5
 
 
@@ -44,11 +47,11 @@ class Tags:
 
 
 @dataclass(frozen=True)
-class Artifact:
-    """A file to keep with the run, in ``folder``."""
+class Evidence:
+    """The folder of evidence beside a bundle, to keep with the run; or a ``part`` of it, under its name there."""
 
     path: Path
-    folder: str = ""
+    part: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,16 +65,17 @@ class DataInput:
 
 @dataclass(frozen=True)
 class Model:
-    """The exported bundle; registered as a new version of the model, with ``description`` and ``tags``."""
+    """The exported bundle and its SHA-256; registered as a new version of the model, with ``description`` and ``tags``."""
 
     bundle: Path
+    digest: str
     labels: tuple[str, ...]
     inputs: str
     description: str
     tags: dict[str, str]
 
 
-Report = Params | Metrics | Tags | Artifact | DataInput | Model
+Report = Params | Metrics | Tags | Evidence | DataInput | Model
 
 
 @dataclass
@@ -99,8 +103,14 @@ class NullTracker:
         """Open a run that records nothing."""
         yield TrackedRun()
 
-    def promote(self, run: TrackedRun) -> None:
-        """Do nothing."""
+    @contextlib.contextmanager
+    def resume(self, run: TrackedRun) -> Iterator[TrackedRun]:
+        """Go on with a run that records nothing."""
+        yield run
+
+    def count_runs(self, tag: str, value: str) -> int:
+        """Return 0: nothing is known of other runs."""
+        return 0
 
 
 class MlflowTracker:
@@ -116,7 +126,7 @@ class MlflowTracker:
     """
 
     def __init__(self, uri: str, experiment: str, model: str) -> None:
-        self.where, self._model = uri, model
+        self.where, self._experiment, self._model = uri, experiment, model
         _check_reachable(uri)
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         import mlflow
@@ -145,11 +155,69 @@ class MlflowTracker:
             yield run
             run.record([Tags({"state": "completed"})])
 
-    def promote(self, run: TrackedRun) -> None:
-        """Give the alias ``champion`` to the model version of a run."""
+    @contextlib.contextmanager
+    def resume(self, run: TrackedRun) -> Iterator[TrackedRun]:
+        """Go on with a run that has ended, to record more of it."""
+        with self._mlflow.start_run(run_id=run.id):
+            yield run
+
+    def count_runs(self, tag: str, value: str) -> int:
+        """Return how many runs of the experiment bear a tag."""
         client = self._mlflow.MlflowClient()
-        client.set_registered_model_alias(self._model, CHAMPION, run.version)
-        client.set_tag(run.id, "chosen", f"{self._model} version {run.version}")
+        experiment = client.get_experiment_by_name(self._experiment)
+        return len(client.search_runs([experiment.experiment_id], f"tags.{tag} = '{value}'", max_results=50_000))
+
+    def version_of_run(self, run: str) -> str:
+        """Return the version that a run's model was registered as.
+
+        Raises:
+            ClaimstanceError: there is no such run, or it registered none.
+        """
+        client = self._mlflow.MlflowClient()
+        try:
+            tags = client.get_run(run).data.tags
+        except self._mlflow.exceptions.MlflowException:
+            raise ClaimstanceError(
+                f"{run!r} is neither a folder with an exported model nor a run in {self.where}; name one of them"
+            ) from None
+        if "model_version" not in tags:
+            raise ClaimstanceError(f"run {run} registered no model; it did not finish, so train again")
+        return tags["model_version"]
+
+    def version_of_bundle(self, digest: str) -> str | None:
+        """Return the latest version whose bundle has a SHA-256, if any."""
+        client = self._mlflow.MlflowClient()
+        found = client.search_model_versions(f"name = '{self._model}'")
+        versions = [version.version for version in found if version.tags.get(_DIGEST_TAG) == digest]
+        return str(max(versions, key=int)) if versions else None
+
+    def champion(self) -> str | None:
+        """Return the version that bears the alias ``champion``, if any."""
+        client = self._mlflow.MlflowClient()
+        try:
+            return str(client.get_model_version_by_alias(self._model, CHAMPION).version)
+        except self._mlflow.exceptions.MlflowException:
+            return None
+
+    def download(self, version: str, folder: Path) -> Path:
+        """Fetch the bundle of a version, and the evidence beside it where its run kept one; return the bundle's folder."""
+        fetch = self._mlflow.artifacts.download_artifacts
+        model = Path(fetch(f"models:/{self._model}/{version}", dst_path=str(_made(folder / "model"))))
+        bundle = folder / "bundle"
+        next((model / "artifacts").iterdir()).rename(bundle)
+        run = self._mlflow.MlflowClient().get_model_version(self._model, version).run_id
+        with contextlib.suppress(self._mlflow.exceptions.MlflowException, OSError):
+            kept = Path(fetch(f"runs:/{run}/{_EVIDENCE}", dst_path=str(_made(folder / "evidence"))))
+            kept.rename(evidence_folder(bundle))
+        return bundle
+
+    def decide(self, version: str, tags: dict[str, str], *, champion: bool) -> None:
+        """Record on a version what the gate found, and give it the alias ``champion`` or not."""
+        client = self._mlflow.MlflowClient()
+        for name, value in tags.items():
+            client.set_model_version_tag(self._model, version, name, value)
+        if champion:
+            client.set_registered_model_alias(self._model, CHAMPION, version)
 
     def _record(self, run: TrackedRun, report: Report) -> None:
         mlflow = self._mlflow
@@ -160,8 +228,8 @@ class MlflowTracker:
                 mlflow.log_metrics(values)
             case Tags(values):
                 mlflow.set_tags(values)
-            case Artifact(path, folder):
-                mlflow.log_artifact(str(path), folder or None)
+            case Evidence(path, split):
+                mlflow.log_artifacts(str(path), "/".join(filter(None, (_EVIDENCE, split))))
             case DataInput(split, data, source):
                 table = mlflow.data.from_huggingface(data, path="json", data_files=source, targets="stance", name=split)
                 mlflow.log_input(table, context=split)
@@ -191,7 +259,7 @@ class MlflowTracker:
             self._model, "Stance of a quote to a claim; the alias champion is the one in use."
         )
         client.update_model_version(self._model, version, model.description)
-        for name, value in model.tags.items():
+        for name, value in {**model.tags, _DIGEST_TAG: model.digest}.items():
             client.set_model_version_tag(self._model, version, name, value)
         run.record([Tags({"model_version": version})])
         return version
@@ -200,6 +268,11 @@ class MlflowTracker:
 def open_tracker(uri: str | None, experiment: str, model: str) -> MlflowTracker | NullTracker:
     """Open tracking before any work is done, so that an unreachable server is known at once."""
     return NullTracker() if uri is None else MlflowTracker(uri, experiment, model)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _check_reachable(uri: str) -> None:

@@ -1,0 +1,58 @@
+"""What training leaves beside a model so that it can be judged: blind variants, other seeds, its own probabilities."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from claimstance.bundle import bundle_digest, write_bundle
+from evaluation.evidence import Record, write_record
+from training.config import Config
+from training.corpus import LoadedCorpus
+from training.models import Fitted, fit
+
+
+def blind_variants(config: Config) -> dict[str, Config]:
+    """Return the run's blind variants by what they read; a run that reads one side alone has none."""
+    model = config.model
+    if model.inputs != "pair":
+        return {}
+    cues = {name: value for name, value in model.families.items() if name == "cues"} or {"cues": 1.0}
+    changes = {
+        "quote alone": {"inputs": "quote", "mismatched": 0.0},
+        "claim alone": {"inputs": "claim", "mismatched": 0.0},
+        "cue words alone": {"families": cues, "mismatched": 0.0},
+    }
+    return {
+        name: config.model_copy(update={"model": model.model_copy(update=change)}) for name, change in changes.items()
+    }
+
+
+def other_seeds(config: Config) -> dict[str, Config]:
+    """Return the run with its further seeds; none where training draws nothing."""
+    if not config.model.mismatched:
+        return {}
+    seeds = range(config.seed + 1, config.seed + config.evaluation.seeds)
+    return {str(seed): config.model_copy(update={"seed": seed}) for seed in seeds}
+
+
+def write_evidence(config: Config, corpus: LoadedCorpus, fitted: Fitted, bundle: Path, folder: Path) -> None:
+    """Train the blind variants and the other seeds of a run, and write the evidence of its bundle.
+
+    Args:
+        config: the run.
+        corpus: what it was trained on.
+        fitted: the model as it was fitted.
+        bundle: folder of its bundle.
+        folder: folder of the evidence to write.
+    """
+    folder.mkdir(parents=True)
+    names = {}
+    for kind, variants in (("blind", blind_variants(config)), ("seed", other_seeds(config))):
+        names[kind] = {}
+        for name, variant in variants.items():
+            part = f"{kind}-{name.replace(' ', '-')}"
+            trained = fit(variant, corpus.splits["train"], corpus.splits["validation"], corpus.trained_on(config.name))
+            write_bundle(trained.bundle, folder / part)
+            names[kind][name] = part
+    record = Record(bundle_digest(bundle), corpus.digests["validation"], names["blind"], names["seed"])
+    write_record(folder, record, fitted.probabilities)
