@@ -12,9 +12,11 @@ export MLFLOW_DISABLE_TELEMETRY = true
 quickstart: .venv/train
 	$(BIN)/python -m training.corpus check data/train.jsonl data/validation.jsonl data/test.jsonl
 	$(BIN)/python -m training $(CANDIDATES)
+	$(BIN)/python -m training promote exports/chosen || test $$? -eq 1
 	$(BIN)/claimstance article $(EXAMPLE) --model exports/champion --claim "$(CLAIM)"
 	@echo
 	@echo 'Next:'
+	@echo '  read the report       exports/champion.evidence/test-report/report.html'
 	@echo '  compare the runs      make ui'
 	@echo '  label a pair          .venv/bin/claimstance predict --model exports/champion --claim "…" --quote "…"'
 	@echo '  label a file          .venv/bin/claimstance predict --model exports/champion --input pairs.jsonl --output out.jsonl'

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from claimstance.alignment import CLAIM, QUOTE
+from claimstance.errors import ClaimstanceError, did_you_mean
 from claimstance.features import cue_words
 from claimstance.lexicon import CUE_CLASSES, cue_bit
 from claimstance.predictor import Prediction, Predictor, sides_read
@@ -39,8 +40,8 @@ class Explanation:
     """What made the prediction of one pair.
 
     ``words`` in reading order, quote first; ``parts`` is what is owed to no single word, by its name in plain words (k
-    floats each). With the method ``contributions``, ``parts`` and ``words`` add up to ``scores`` (k floats, the log of
-    each probability against the labels' mean log) exactly; ``occlusion`` gives no parts, and its pushes need not add up.
+    floats each). ``scores`` (k floats) are the log of each probability against the labels' mean log. With the method
+    ``contributions`` they are the sum of ``parts`` and ``words``; ``occlusion`` gives no parts, and its pushes need not add up.
     """
 
     labels: tuple[str, ...]
@@ -72,14 +73,17 @@ def explain(predictor: Predictor, quote: str, claim: str, method: str = "contrib
             representation erasure").
     """
     ((quote,), (claim,)) = sides_read([quote], [claim], predictor.manifest.inputs)
+    if method not in METHODS:
+        raise ClaimstanceError(f"{method!r} is not one of {', '.join(METHODS)}{did_you_mean(method, METHODS)}")
     probabilities = predictor.probabilities([quote], [claim])
     (prediction,) = predictor.decide(probabilities)
-    scores = _centred(np.log(np.maximum(probabilities[0], 1e-300)))
     texts = [word_spans(text) for text in (quote, claim)]
     if method == "occlusion":
-        parts, pushes = {}, _occluded(predictor, texts, scores)
+        scores, parts = _centred_logs(probabilities[0]), {}
+        pushes = _occluded(predictor, texts, scores)
     else:
         parts, pushes = _contributions(predictor, quote, claim)
+        scores = np.sum([*parts.values(), *pushes], axis=0)
     places = [
         (_SIDES[side], text[start:stop], start) for side, (text, spans) in enumerate(texts) for start, stop in spans
     ]
@@ -92,6 +96,10 @@ def _centred(pushes: np.ndarray) -> np.ndarray:
     return pushes - pushes.mean(axis=-1, keepdims=True)
 
 
+def _centred_logs(probabilities: np.ndarray) -> np.ndarray:
+    return _centred(np.log(np.maximum(probabilities, np.finfo(float).tiny)))
+
+
 def _occluded(predictor: Predictor, texts: list[tuple[str, list[tuple[int, int]]]], scores: np.ndarray) -> np.ndarray:
     quotes, claims = [], []
     (quote, quote_spans), (claim, claim_spans) = texts
@@ -101,8 +109,7 @@ def _occluded(predictor: Predictor, texts: list[tuple[str, list[tuple[int, int]]
     for start, stop in claim_spans:
         quotes.append(quote)
         claims.append(claim[:start] + claim[stop:])
-    probabilities = predictor.probabilities(quotes, claims)
-    return scores - _centred(np.log(np.maximum(probabilities, 1e-300)))
+    return scores - _centred_logs(predictor.probabilities(quotes, claims))
 
 
 def _contributions(predictor: Predictor, quote: str, claim: str) -> tuple[dict[str, np.ndarray], np.ndarray]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -45,17 +46,22 @@ def read_rows(
 
 
 def _read_delimited(path: str | os.PathLike[str], delimiter: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    reader = csv.DictReader(read_lines(path), delimiter=delimiter, strict=True)
+    # The library refuses longer cells than 131,072 characters, and keeps that limit for the whole process.
+    csv.field_size_limit(sys.maxsize)
+    reader = csv.reader(read_lines(path), delimiter=delimiter, strict=True)
     empty = True
     try:
-        for row in reader:
-            if None in row or None in row.values():
+        heading = next(reader)
+        for name in heading:
+            if heading.count(name) > 1:
+                raise RecordError(f"{path}:1: two columns are called {name!r}; rename one")
+        for row in filter(None, reader):
+            if len(row) != len(heading):
                 raise RecordError(
-                    f"{path}:{reader.line_num}: {'more' if None in row else 'fewer'} cells than the heading has, "
-                    f"expected {len(reader.fieldnames or ())}"
+                    f"{path}:{reader.line_num}: {len(row)} cells, expected {len(heading)} as in the heading"
                 )
             empty = False
-            yield reader.line_num, row
+            yield reader.line_num, dict(zip(heading, row, strict=True))
     except csv.Error as error:
         raise RecordError(f"{path}:{reader.line_num}: broken row ({error}), expected cells in closed quotes") from None
     if empty:
@@ -77,5 +83,7 @@ def parse_columns(words: Sequence[str], fields: Sequence[str]) -> dict[str, str]
             raise ClaimstanceError(
                 f"--columns {word!r}: no field {ours!r}, expected one of {', '.join(fields)}{did_you_mean(ours, fields)}"
             )
+        if ours in columns:
+            raise ClaimstanceError(f"--columns {word!r}: {ours} is {columns[ours]!r} already; name it once")
         columns[ours] = theirs
     return columns

@@ -104,7 +104,9 @@ def fold_with_origins(text: str) -> tuple[str, np.ndarray]:
     """
     raw, kinds = _resolved([text])
     _, _, kept, kept_of_those = _folded(raw, kinds)
-    character = np.cumsum((raw & 0xFC00) != 0xDC00) - 1
+    high, low = (raw & 0xFC00) == 0xD800, (raw & 0xFC00) == 0xDC00
+    second_half = low & np.concatenate(([False], high[:-1]))
+    character = np.cumsum(~second_half) - 1
     return _spelled(raw[:-1]), character[np.flatnonzero(kept)[kept_of_those]]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -92,7 +93,13 @@ def word_spans(text: str) -> tuple[str, list[tuple[int, int]]]:
     """Return one text as it is read and the bounds in it of each word of ``read_words``, vowel marks included."""
     as_read, origin = fold_with_origins(text)
     words = read_words([text])
-    return as_read, list(zip(origin[words.start].tolist(), origin[words.stop].tolist(), strict=True))
+    spans = []
+    for start, last in zip(origin[words.start].tolist(), origin[words.stop - 1].tolist(), strict=True):
+        stop = last + 1
+        while stop < len(as_read) and unicodedata.category(as_read[stop]) == "Mn":
+            stop += 1
+        spans.append((start, stop))
+    return as_read, spans
 
 
 def spelling_hash(words: Words, start: np.ndarray, stop: np.ndarray) -> np.ndarray:

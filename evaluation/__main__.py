@@ -18,7 +18,7 @@ from claimstance.predictor import Predictor
 from claimstance.tables import parse_columns
 from evaluation.comparison import compare
 from evaluation.evidence import read_evidence
-from evaluation.page import write_comparison, write_report
+from evaluation.page import check_output, write_comparison, write_report
 from evaluation.report import make_report
 from evaluation.scoring import FIELDS, read_labelled
 from evaluation.screen import print_comparison, print_report
@@ -60,6 +60,7 @@ def _add_pairs(parser: argparse.ArgumentParser) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
+    check_output(options.output)
     predictor = Predictor.load(options.bundle)
     report = make_report(
         predictor,
@@ -78,6 +79,7 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 
 def _compare(options: argparse.Namespace) -> None:
+    check_output(options.output)
     first, second = Predictor.load(options.first), Predictor.load(options.second)
     pairs = read_labelled(options.pairs, first, parse_columns(options.columns, FIELDS))
     comparison = compare(first, second, pairs, options.pairs)

@@ -133,11 +133,13 @@ def _case(row: dict[str, Any]) -> Case:
         raise RecordError(f"kind {kind!r} is not one of {', '.join(KINDS)}{did_you_mean(kind, KINDS)}")
     if not isinstance(after, dict) or not after or set(after) - {"quote", "claim"}:
         raise RecordError('after is no object with "quote", "claim" or both')
+    if not all(isinstance(text, str) and text.strip() for text in after.values()):
+        raise RecordError("after has an empty side, expected texts")
     changed = {"quote": row["quote"], "claim": row["claim"], **after}
     if changed == {"quote": row["quote"], "claim": row["claim"]}:
         raise RecordError("after changes nothing")
     expected = row.get("expected", [])
-    if bool(expected) != (kind in DIRECTED):
+    if not isinstance(expected, list) or bool(expected) != (kind in DIRECTED):
         raise RecordError("expected names the labels after a directed change, and is left out of an invariance")
     for label in (row["stance"], *expected):
         if label not in LABELS:

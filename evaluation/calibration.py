@@ -11,8 +11,15 @@ import numpy as np
 def equal_mass_bins(confidence: np.ndarray, correct: np.ndarray, bins: int = 10) -> np.ndarray:
     """Return (mean confidence, share correct, number of pairs) of each bin of equally many pairs (bins × 3)."""
     order = np.argsort(confidence, kind="stable")
+    share = _shared_among_ties(confidence, correct)
     parts = [part for part in np.array_split(order, bins) if part.size]
-    return np.array([(confidence[part].mean(), correct[part].mean(), part.size) for part in parts]).reshape(-1, 3)
+    return np.array([(confidence[part].mean(), share[part].mean(), part.size) for part in parts]).reshape(-1, 3)
+
+
+def _shared_among_ties(confidence: np.ndarray, correct: np.ndarray) -> np.ndarray:
+    """Give pairs of equal confidence the share of them that is correct, so that their order does not matter."""
+    _, group = np.unique(confidence, return_inverse=True)
+    return (np.bincount(group, weights=correct) / np.bincount(group))[group]
 
 
 def calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int = 10) -> float:
@@ -34,14 +41,11 @@ def brier_score(probabilities: np.ndarray, truth: np.ndarray) -> float:
 def risk_coverage_curve(confidence: np.ndarray, correct: np.ndarray) -> np.ndarray:
     """Return the error rate among the k most confident pairs for k = 1 … n (n floats, 0 to 1).
 
-    Source: El-Yaniv & Wiener, JMLR 2010. Pairs of equal confidence share their mean error, so that their order does not
-    matter.
+    Source: El-Yaniv & Wiener, JMLR 2010. Pairs of equal confidence share their mean error.
     """
     order = np.argsort(-confidence, kind="stable")
-    _, group = np.unique(-confidence[order], return_inverse=True)
-    error = 1.0 - correct[order].astype(float)
-    mean_error = np.bincount(group, weights=error) / np.bincount(group)
-    return np.cumsum(mean_error[group]) / np.arange(1, error.size + 1)
+    error = 1.0 - _shared_among_ties(confidence, correct)[order]
+    return np.cumsum(error) / np.arange(1, error.size + 1)
 
 
 def risk_coverage_area(confidence: np.ndarray, correct: np.ndarray) -> float:
@@ -58,18 +62,18 @@ def accuracy_at_coverage(confidence: np.ndarray, correct: np.ndarray, coverage: 
 def conformal_threshold(probabilities: np.ndarray, truth: np.ndarray, level: float) -> float:
     """Return the probability from which a label enters the prediction set, so that sets hold the truth at ``level``.
 
-    Split conformal prediction with the score 1 − p(true label): the threshold is 1 less the ⌈(n + 1) · level⌉-th smallest
-    score of n calibration pairs, and 0 (every label) where n is too small (Vovk, Gammerman & Shafer 2005; Sadinle, Lei &
-    Wasserman, JASA 2019). The promise holds for pairs exchangeable with the calibration pairs.
+    Split conformal prediction with the score 1 − p(true label): the threshold is the probability whose score is the
+    ⌈(n + 1) · level⌉-th smallest of n calibration pairs, and 0 (every label) where n is too small (Vovk, Gammerman &
+    Shafer 2005; Sadinle, Lei & Wasserman, JASA 2019). The promise holds for pairs exchangeable with the calibration pairs.
 
     Args:
         probabilities: n × k, of calibration pairs that the model was not fitted on.
         truth: n label indices.
         level: wanted share of sets that hold the truth, between 0 and 1.
     """
-    scores = np.sort(1 - probabilities[np.arange(truth.size), truth])
+    likeliest_first = -np.sort(-probabilities[np.arange(truth.size), truth])
     rank = int(np.ceil((truth.size + 1) * level - 1e-9))
-    return float(1 - scores[rank - 1]) if rank <= truth.size else 0.0
+    return float(likeliest_first[rank - 1]) if rank <= truth.size else 0.0
 
 
 def conformal_sets(probabilities: np.ndarray, threshold: float) -> np.ndarray:

@@ -35,7 +35,7 @@ class Difference:
 @dataclass(frozen=True)
 class Comparison:
     """Two models, by name, on ``pairs`` pairs of ``events`` events; ``rows`` are macro-F1 over the stances, then accuracy,
-    the F1 of each label and macro-F1 by language."""
+    the F1 of each label and macro-F1 by language; ``alike`` says whether both label every pair the same."""
 
     first: str
     second: str
@@ -44,6 +44,7 @@ class Comparison:
     events: int
     rows: tuple[Difference, ...]
     mcnemar: McNemar
+    alike: bool
     draws: int = DRAWS
 
     @property
@@ -57,8 +58,10 @@ class Comparison:
         low, high = row.interval
         counts = f"{self.first} alone is right on {test.only_first} pairs, {self.second} alone on {test.only_second}"
         singly = f"McNemar's test on single pairs: {counts}, p = {test.p:.2g}"
-        if row.first == row.second and not test.only_first + test.only_second:
-            return f"{self.first} and {self.second} label these pairs alike."
+        if row.gain == 0:
+            if self.alike:
+                return f"{self.first} and {self.second} label these pairs alike."
+            return f"{self.first} and {self.second} are level in macro-F1, though not on every pair. {singly}."
         better, worse = (self.second, self.first) if row.gain > 0 else (self.first, self.second)
         margin = f"{abs(100 * row.gain):.1f} points of macro-F1"
         if row.gain < 0:
@@ -98,7 +101,9 @@ def compare(first: Predictor, second: Predictor, pairs: LabelledPairs, source: s
     both = (score_model(first, pairs), score_model(second, pairs))
     rows = tuple(_differences(first, second, both, pairs))
     test = mcnemar(*(scores.right for scores in both))
-    return Comparison(*names, source, len(pairs), len(set(pairs.events)), rows, test)
+    first_given, second_given = (np.array(scores.labels)[scores.predicted] for scores in both)
+    alike = bool((first_given == second_given).all())
+    return Comparison(*names, source, len(pairs), len(set(pairs.events)), rows, test, alike)
 
 
 def _differences(

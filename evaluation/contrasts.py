@@ -19,6 +19,9 @@ OUTCOMES = (
 )
 """How two pairs of one contrast group, with different true labels, may come out; the first that holds counts."""
 
+# So many draws leave a pair out only where nearly every other pair of its language is of its event.
+_DRAWS = 50
+
 
 @dataclass(frozen=True)
 class Contrasts:
@@ -87,12 +90,17 @@ def _labels_of(predictor: Predictor, quotes: list[str], claims: list[str]) -> np
 
 def _of_another_event(pairs: LabelledPairs, seed: int) -> tuple[list[str], list[str]]:
     """Meet each quote with the claim of a pair of another event and, where it is known, the same language."""
-    events, languages = np.array(pairs.events), np.array(pairs.slices["lang"])
+    _, event = np.unique(pairs.events, return_inverse=True)
+    _, language = np.unique(pairs.slices["lang"], return_inverse=True)
+    order = np.argsort(language, kind="stable")
+    first, count = np.searchsorted(language[order], np.arange(language.max() + 2)), np.bincount(language)
     random = np.random.default_rng(seed)
-    quotes, claims = [], []
-    for index in range(len(pairs)):
-        others = np.flatnonzero((events != events[index]) & (languages == languages[index]))
-        if others.size:
-            quotes.append(pairs.quotes[index])
-            claims.append(pairs.claims[random.choice(others)])
-    return quotes, claims
+    other, open_ = np.arange(event.size), np.arange(event.size)
+    for _ in range(_DRAWS):
+        drawn = random.integers(count[language[open_]])
+        other[open_] = order[first[language[open_]] + drawn]
+        open_ = np.flatnonzero(event[other] == event)
+        if not open_.size:
+            break
+    met = np.flatnonzero(event[other] != event).tolist()
+    return [pairs.quotes[index] for index in met], [pairs.claims[other[index]] for index in met]

@@ -103,6 +103,8 @@ def _read_record(path: Path) -> Record:
         body: Any = json.loads(path.read_text(encoding="utf-8"))
         record = Record(**body)
         parts = [*record.blind.values(), *record.seeds.values()]
+        if not isinstance(record.format, int) or not all(isinstance(part, str) for part in parts):
+            raise TypeError("a value of the wrong kind")
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise ClaimstanceError(f"{path}: no record of evidence ({error}); train the model again") from None
     if record.format > FORMAT:

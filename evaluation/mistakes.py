@@ -61,7 +61,7 @@ def doubted_labels(scores: Scores, count: int = 20) -> list[Doubt]:
     """
     if np.unique(scores.truth).size < len(scores.labels):
         return []
-    doubted = find_label_issues(scores.truth, scores.probabilities, n_jobs=1)
+    doubted = find_label_issues(scores.truth, scores.probabilities, filter_by="confident_learning", n_jobs=1)
     quality = get_label_quality_scores(scores.truth, scores.probabilities)
     ranked = np.flatnonzero(doubted)[np.argsort(quality[doubted], kind="stable")][:count]
     return [

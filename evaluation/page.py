@@ -10,6 +10,7 @@ from pathlib import Path
 import jinja2
 import numpy as np
 
+from claimstance.errors import ClaimstanceError
 from claimstance.files import replacing
 from evaluation.behaviour import INVARIANCES, KINDS
 from evaluation.comparison import Comparison
@@ -62,13 +63,25 @@ def comparison_page(comparison: Comparison) -> str:
     return _templates().get_template("comparison.html.j2").render(c=comparison, plot=plot)
 
 
+def check_output(folder: str | os.PathLike[str] | None) -> None:
+    """Make sure, before anything is measured, that pages can be written into a folder.
+
+    Raises:
+        ClaimstanceError: it is a file, or stands below one.
+    """
+    for path in (Path(folder), *Path(folder).parents) if folder is not None else ():
+        if path.exists() and not path.is_dir():
+            raise ClaimstanceError(f"--output {folder}: {path} is a file, expected a folder; name another")
+
+
 def write_pages(folder: str | os.PathLike[str], name: str, page: str, data: str) -> Path:
     """Write ``NAME.html`` and ``NAME.json`` into a folder, made if need be; return the path of the page."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for path, text in ((folder / f"{name}.json", data), (folder / f"{name}.html", page)):
         with replacing(path) as file:
-            file.write(text)
+            # Half a character, which JSON may hold and UTF-8 may not, is shown as the sign for one that is missing.
+            file.write(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
     return folder / f"{name}.html"
 
 

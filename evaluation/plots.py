@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
@@ -21,16 +22,18 @@ def confusion_plot(scores: Scores) -> str:
     confusion = scores.confusion
     share = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     figure, axes = _figure(4.4, 3.8)
-    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    # A mesh is drawn as shapes; an image would be stored as a few pixels, which browsers blur.
+    axes.pcolormesh(share, cmap="Blues", vmin=0, vmax=1, edgecolors="white", linewidth=1)
+    axes.invert_yaxis()
     ticks = range(len(scores.labels))
-    axes.set_xticks(ticks, scores.labels)
-    axes.set_yticks(ticks, scores.labels)
+    axes.set_xticks(np.arange(len(ticks)) + 0.5, scores.labels)
+    axes.set_yticks(np.arange(len(ticks)) + 0.5, scores.labels)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true label")
     for row in ticks:
         for column in ticks:
             colour = "white" if share[row, column] > 0.6 else "black"
-            axes.text(column, row, str(confusion[row, column]), ha="center", va="center", color=colour)
+            axes.text(column + 0.5, row + 0.5, str(confusion[row, column]), ha="center", va="center", color=colour)
     return _svg(figure, "confusion")
 
 
@@ -70,7 +73,7 @@ def differences_plot(names: Sequence[str], values: np.ndarray, lows: np.ndarray,
     return _svg(figure, "differences")
 
 
-def _figure(width: float, height: float) -> tuple[Figure, object]:
+def _figure(width: float, height: float) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.add_subplot()
 
@@ -79,6 +82,6 @@ def _svg(figure: Figure, name: str) -> str:
     """Return a figure as an SVG element; ``name`` keeps the ids of several in one page apart, and equal between runs."""
     buffer = io.StringIO()
     with rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
-        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})
+        FigureCanvasSVG(figure).print_svg(buffer, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     text = buffer.getvalue()
     return text[text.index("<svg") :].replace("<svg", f'<svg role="img" aria-label="{name}"', 1)

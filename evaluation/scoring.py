@@ -112,10 +112,11 @@ def read_labelled(
                 f"{path}:{number}: stance {row['stance']!r} is not one of the model's labels, "
                 f"{', '.join(labels)}{did_you_mean(row['stance'], labels)}"
             )
-        row = {"id": f"line {number}", "event": str(number), **row}
+        # A pair whose event is unknown is an event of its own.
+        unknown = {"id": f"line {number}", "event": str(number)}
         for name, column in table.items():
             value = row.get(name)
-            column.append("" if value is None else str(value))
+            column.append(unknown.get(name, "") if value in (None, "") else str(value))
     return LabelledPairs.from_columns(table)
 
 

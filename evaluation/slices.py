@@ -28,8 +28,8 @@ LENGTH = "quote length"
 class Slice:
     """Figures of the pairs that share one ``value`` of one ``dimension``.
 
-    ``accuracy`` counts abstention as the label of no stance, with its 95 % interval by event; ``macro_f1`` is over the
-    stances, and None where one of them has fewer than five pairs.
+    ``accuracy`` counts abstention as the label of no stance, with its 95 % interval by event (None for a single event, of
+    which nothing can be drawn); ``macro_f1`` is over the stances, and None where one of them has fewer than five pairs.
     """
 
     dimension: str
@@ -37,7 +37,7 @@ class Slice:
     pairs: int
     events: int
     accuracy: float
-    interval: tuple[float, float]
+    interval: tuple[float, float] | None
     macro_f1: float | None
 
 
@@ -80,4 +80,12 @@ def _slice(
     shares = np.trace(draws, axis1=1, axis2=2) / draws.sum(axis=(1, 2))
     enough = (total.sum(axis=1)[stances] >= _FEWEST_OF_A_STANCE).all()
     macro_f1 = float(precision_recall_f1(total)[2][stances].mean()) if enough else None
-    return Slice(dimension, value, int(member.sum()), len(by_event), accuracy(total), interval(shares), macro_f1)
+    return Slice(
+        dimension,
+        value,
+        int(member.sum()),
+        len(by_event),
+        accuracy(total),
+        interval(shares) if len(by_event) > 1 else None,
+        macro_f1,
+    )

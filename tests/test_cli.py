@@ -13,6 +13,7 @@ import pytest
 
 from claimstance.bundle import read_bundle, write_bundle
 from claimstance.cli import main
+from claimstance.explanation import METHODS, explain
 from claimstance.predictor import Predictor
 from claimstance.records import Pair
 
@@ -161,7 +162,7 @@ def spoil_manifest(model: Path, **fields: object) -> None:
     (model / "manifest.json").write_text(json.dumps({**body, **fields}, indent=2) + "\n", encoding="utf-8")
 
 
-@pytest.mark.parametrize("command", ["pair", "file", "article"])
+@pytest.mark.parametrize("command", ["pair", "file", "article", "explain"])
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
@@ -189,6 +190,7 @@ def test_a_spoilt_model_is_refused_by_every_command(
             "pair": ["predict", *ONE],
             "file": ["predict", "--input", folder / "in.jsonl", "--output", folder / "out.jsonl"],
             "article": ["article", folder / "article.txt", "--claim", CLAIM],
+            "explain": ["explain", *ONE],
         }[command],
         "--model",
         copy,
@@ -334,3 +336,63 @@ def test_a_field_that_a_prediction_would_overwrite_is_refused(
     shown = capsys.readouterr().err
     assert f"{source}:1: field 'confidence'" in shown and "rename it" in shown
     assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+
+
+def cells_of(out: str) -> list[list[str]]:
+    """The cells of every row of a printed table, rows below the heading alone."""
+    return [[cell.strip() for cell in line.split("│")[1:-1]] for line in out.splitlines() if line.startswith("│")]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_explain_prints_the_stance_and_what_every_word_pushed(
+    method: str, unsure: Path, few_pairs: list[Pair], capsys: pytest.CaptureFixture[str]
+) -> None:
+    predictor = Predictor.load(unsure)
+    predictions = predictor.predict(few_pairs)
+    by_confidence = sorted(range(len(predictions)), key=lambda index: predictions[index].confidence)
+    for index, stance in ((by_confidence[-1], None), (by_confidence[0], "– (abstains)")):
+        pair, found = few_pairs[index], explain(predictor, few_pairs[index].quote, few_pairs[index].claim, method)
+        call = ["explain", "--model", str(unsure), "--quote", pair.quote, "--claim", pair.claim, "--method", method]
+        assert main(call) == 0
+        out = capsys.readouterr().out
+        shown = stance or predictions[index].stance
+        assert out.splitlines()[0] == f"{shown}   confidence {predictions[index].confidence:.2f}"
+        strong = [word for word in found.words if abs(word.push).max() >= 0.005]
+        rows = [(word.side, word.text, word.push) for word in strong]
+        rows = [("pair", name, push) for name, push in found.parts.items() if abs(push).max() >= 0.005] + rows
+        expected = [[side, text, *(f"{value:+.2f}" for value in push)] for side, text, push in rows]
+        if method == "contributions":
+            expected.append(["", "all together", *(f"{value:+.2f}" for value in found.scores)])
+        assert cells_of(out) == expected
+        silent = len(found.words) - len(strong)
+        assert (f"{silent} more words push by less than" in out) == (silent > 0)
+        assert [word for word in out.split() if word in found.labels][-4:] == list(found.labels)
+
+
+def test_explain_takes_a_quote_alone_where_the_model_reads_quotes(
+    copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = read_bundle(copy)
+    manifest = dataclasses.replace(bundle.manifest, inputs="quote")
+    write_bundle(dataclasses.replace(bundle, manifest=manifest), copy)
+    assert main(["explain", "--model", str(copy), "--quote", QUOTE]) == 0
+    alone = capsys.readouterr().out
+    assert main(["explain", "--model", str(copy), *ONE]) == 0
+    assert capsys.readouterr().out == alone
+    assert {row[0] for row in cells_of(alone)} == {"pair", "quote", ""}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--quote", QUOTE], ["without --claim", "add --claim"]),
+        (["--quote", " ", "--claim", CLAIM], ["--quote is empty"]),
+        (["--quote", QUOTE, "--claim", " "], ["--claim is empty"]),
+    ],
+)
+def test_a_wrong_call_of_explain_says_what_to_give(
+    arguments: list[str], words: list[str], model_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = error_of(capsys, "explain", "--model", model_folder, *arguments)
+    for word in words:
+        assert word in error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -57,13 +59,8 @@ def test_macro_f1_is_over_the_stances_and_over_each_subset_asked_for(
 
 
 def test_abstaining_everywhere_covers_nothing_and_scores_nothing(predictor: Predictor, pairs: LabelledPairs) -> None:
-    silent = Predictor(predictor.bundle)
-    silent.bundle = type(predictor.bundle)(
-        **{
-            **vars(predictor.bundle),
-            "manifest": type(predictor.manifest)(**{**vars(predictor.manifest), "threshold": 1.1}),
-        }
-    )
+    manifest = dataclasses.replace(predictor.manifest, threshold=1.1)
+    silent = Predictor(dataclasses.replace(predictor.bundle, manifest=manifest))
     scores = score_model(silent, pairs)
     assert (scores.figures[metrics.COVERAGE], scores.figures[metrics.MACRO_F1]) == (0, 0)
     assert scores.figures["recall_none"] == 1
@@ -88,9 +85,7 @@ def test_probabilities_are_those_of_the_predictor_and_scored_by_brier(
 
 
 def test_intervals_are_drawn_by_event(predictor: Predictor, pairs: LabelledPairs, scores: Scores) -> None:
-    alone = LabelledPairs(
-        pairs.quotes, pairs.claims, pairs.labels, [str(n) for n in range(len(pairs.quotes))], pairs.contrasts
-    )
+    alone = dataclasses.replace(pairs, events=[str(number) for number in range(len(pairs))])
     assert score_model(predictor, alone).interval["macro_f1"] != scores.interval["macro_f1"]
 
 
@@ -118,7 +113,51 @@ def test_rows_without_an_event_are_events_of_their_own(tmp_path: Path, predictor
     path = tmp_path / "pairs.jsonl"
     row = {"quote": "نفى الوزير", "claim": "وصلت الشحنة", "stance": "deny"}
     write_json_lines(path, [row, row, {**row, "event": "قصة"}, {**row, "event": "قصة"}])
-    assert len(set(read_labelled(path, predictor).events)) == 3
+    read = read_labelled(path, predictor)
+    assert len(set(read.events)) == 3 and len(set(read.ids)) == 4
+
+
+@pytest.mark.parametrize("empty", [None, ""])
+def test_rows_whose_event_is_empty_are_events_of_their_own(
+    tmp_path: Path, predictor: Predictor, empty: str | None
+) -> None:
+    """A table cannot leave a field of some rows out, only its cell empty."""
+    rows = [
+        {"quote": "نفى الوزير", "claim": "وصلت", "stance": "deny", "event": event} for event in (empty, empty, "قصة")
+    ]
+    write_json_lines(tmp_path / "pairs.jsonl", rows)
+    assert len(set(read_labelled(tmp_path / "pairs.jsonl", predictor).events)) == 3
+
+
+def test_a_table_under_other_names_reads_as_the_json_lines_do(
+    tmp_path: Path, predictor: Predictor, pairs: LabelledPairs
+) -> None:
+    names = {"quote": "s1", "claim": "s2", "stance": "الموقف", "event": "story"}
+    path = tmp_path / "pairs.csv"
+    with open(path, "w", encoding="utf-8-sig", newline="") as handle:
+        writer = csv.writer(handle)
+        writer.writerow(["id", "lang", *names.values(), "زائد"])
+        texts = (pairs.quotes, pairs.claims, pairs.labels, pairs.events)
+        writer.writerows(zip(pairs.ids, pairs.slices["lang"], *texts, pairs.ids, strict=True))
+    read = read_labelled(path, predictor, names)
+    for field in ("ids", "quotes", "claims", "labels", "events"):
+        assert getattr(read, field) == getattr(pairs, field)
+    assert read.slices["lang"] == pairs.slices["lang"] and set(read.slices["topic"]) == {""}
+    mapped, plain = (score_model(predictor, given).figures for given in (read, pairs))
+    assert mapped == {name: plain[name] for name in mapped}
+    with pytest.raises(
+        ClaimstanceError, match=r"pairs\.csv:2: quote is missing .* map other names with --columns quote="
+    ):
+        read_labelled(path, predictor)
+
+
+def test_a_model_of_quotes_alone_is_scored_without_claims(tmp_path: Path, predictor: Predictor) -> None:
+    manifest = dataclasses.replace(predictor.manifest, inputs="quote")
+    reader = Predictor(dataclasses.replace(predictor.bundle, manifest=manifest))
+    rows = [{"quote": "نفى الوزير", "stance": "deny"}, {"quote": "أكد الوزير", "stance": "confirm", "claim": "وصلت"}]
+    write_json_lines(tmp_path / "pairs.jsonl", rows)
+    scores = score_model(reader, read_labelled(tmp_path / "pairs.jsonl", reader))
+    np.testing.assert_array_equal(scores.probabilities, reader.probabilities(["نفى الوزير", "أكد الوزير"], ["", ""]))
 
 
 def test_the_command_prints_every_label_and_the_headline(

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from claimstance.records import Pair, read_pairs
-from claimstance.text import CLAUSE_MARK, DIGIT, END, LETTER, QUESTION_MARK, SPACE, fold, unit_table
+from claimstance.text import CLAUSE_MARK, DIGIT, END, LETTER, QUESTION_MARK, SPACE, fold, fold_with_origins, unit_table
 
 ALONE = str.maketrans("أإآٱؤئةکیگپچڤ", "اااا" + "ءءهكيكبجف")
 SHOWN = {SPACE: "_", CLAUSE_MARK: "|", QUESTION_MARK: "?"}
@@ -26,6 +26,7 @@ HARD = (
     "1.2.3,4",
     "😀 خبر 👩‍👩‍👧 ✅",
     "\ud83d نص \ude00",
+    "\ude00 نص\udcffآخر",
     "نصّ\ud83d",
     "\u202eمقلوب\u202c \u200fنص\u200e",
     "كـــتـــاب",
@@ -134,6 +135,48 @@ def test_a_text_folds_alike_alone_and_beside_presentation_forms(text: str) -> No
 def test_texts_never_run_into_each_other() -> None:
     batch = ["1", ",2", "\ud83d", "\ude00", "", "\0", "ا"]
     assert folded(batch) == [folded([text])[0] for text in batch]
+
+
+def assert_origins_hold(text: str) -> None:
+    """Every unit that is kept stands where it is said to, and only what is deleted, or groups digits, stands between."""
+    as_read, origin = fold_with_origins(text)
+    units, kinds = fold([text])
+    assert origin.size == units.size and origin[-1] == len(as_read)
+    assert (np.diff(origin) >= 0).all()
+    for unit, kind, at in zip(units[:-1].tolist(), kinds[:-1].tolist(), origin[:-1].tolist(), strict=True):
+        if kind in (LETTER, DIGIT):
+            assert plainly_folded(as_read[at]) == chr(unit) or (chr(unit) == "." and as_read[at] in ".٫")
+    between = set(range(len(as_read))) - set(origin.tolist())
+    assert not any(plainly_folded(as_read[at]).strip("|") for at in between)
+
+
+def test_origins_say_where_each_unit_stands_in_the_text(texts: list[str]) -> None:
+    for text in texts:
+        assert_origins_hold(text)
+        assert fold_with_origins(text)[0] == text
+
+
+@pytest.mark.parametrize("text", HARD)
+def test_origins_hold_in_a_hard_text(text: str) -> None:
+    assert_origins_hold(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "as_read", "origin"),
+    [
+        ("", "", [0]),
+        ("نَفَى", "نَفَى", [0, 2, 4, 5]),
+        ("\u200fأن\u200e", "\u200fأن\u200e", [1, 2, 4]),
+        ("😀 لا", "😀 لا", [0, 0, 1, 2, 3, 4]),
+        ("١٬٢٠٠", "١٬٢٠٠", [0, 2, 3, 4, 5]),
+        ("قَال ﻻ", "قال لا", [0, 1, 2, 3, 4, 5, 6]),
+        ("don’t", "don’t", [0, 1, 2, 4, 5]),
+        ("a\0b", "a b", [0, 1, 2, 3]),
+    ],
+)
+def test_origins_count_characters_of_the_text_as_it_is_read(text: str, as_read: str, origin: list[int]) -> None:
+    found, where = fold_with_origins(text)
+    assert (found, where.tolist()) == (as_read, origin)
 
 
 def test_an_empty_batch_has_no_text() -> None:

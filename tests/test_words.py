@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +10,10 @@ import pytest
 
 from claimstance.records import Pair, read_pairs
 from claimstance.text import CLAUSE_MARK, DIGIT, LETTER, QUESTION_MARK, fold
-from claimstance.words import Words, read_words, spelling_hash
+from claimstance.words import Words, read_words, spelling_hash, word_spans
 
 HARD = ["", "\0", "٠١٢", "😀", "!؟", "ا", "كوفيد19", "19كوفيد 12.5%", "\ud83d", "و", "ال", "\u064b", "؟ نعم. لا؛ ربما"]
+HARD += ["ﺧﺒﺮ １２ و٣٫٥", "‘نفى’ «الخَبَرَ»…", "\u202bأن\u202c 👩‍👩‍👧 Cafe\u0301"]
 LONG_SUFFIXES = ("ات", "ون", "ين", "ان", "ها", "هم", "هن", "نا", "وا", "يه", "ته", "تي", "es", "ed", "ly")
 
 
@@ -146,6 +147,32 @@ def test_grams_with_equal_letters_hash_alike() -> None:
     words = read_words(["كتاب", "مكتاب كتب"])
     grams = words.gram_hashes(np.array([words.start[0], words.start[1] + 1, words.start[2]]), 3)
     assert grams[0] == grams[1] != grams[2]
+
+
+def test_word_spans_bound_every_word_as_written(texts: list[str]) -> None:
+    for text in texts:
+        as_read, bounds = word_spans(text)
+        written = [as_read[start:stop] for start, stop in bounds]
+        again = [[spelled for spelled, *_ in plain_words(word)] for word in written]
+        assert again == [[spelled] for spelled, *_ in plain_words(text)], text
+        assert all(first[1] <= second[0] for first, second in pairwise(bounds))
+
+
+@pytest.mark.parametrize(
+    ("text", "as_written"),
+    [
+        ("نَفَى «الوَزِيرُ»، ١٬٢٠٠٫٥ شخصٍ.", ["نَفَى", "الوَزِيرُ", "١٬٢٠٠٫٥", "شخصٍ"]),
+        ("كوفيد19 😀 أُجّـــل", ["كوفيد", "19", "أُجّـــل"]),
+        ("ﺍﻟﻌﺮﺑﻴﺔ ﻻ", ["العربية", "لا"]),
+        ("DIDN’T deny; café 1,200", ["DIDN’T", "deny", "café", "1,200"]),
+        ("\udcff خبر\ude00 عاجل", ["خبر", "عاجل"]),
+        ("…😀!؟", []),
+        ("", []),
+    ],
+)
+def test_a_word_is_cut_out_with_its_marks(text: str, as_written: list[str]) -> None:
+    as_read, bounds = word_spans(text)
+    assert [as_read[start:stop] for start, stop in bounds] == as_written
 
 
 @pytest.mark.parametrize("texts", [[], [""], ["", ""], ["\0", "!", "😀"]])

@@ -31,8 +31,8 @@ class Bounds(Section):
 
     ``confidence``: share of bootstrap draws, clustered by event, in which it leads the champion in macro-F1.
     ``largest_fall``: of the F1 of any label, and of macro-F1 in any language, against the champion. Floors:
-    ``contrast_all_right``, ``invariance_pass_rate``, ``directed_pass_rate``, ``shortcut_gain``. Ceilings: ``calibration_error``, and
-    ``probability_difference`` between the bundle and the fitted model it was made of.
+    ``contrast_all_right``, ``invariance_pass_rate``, ``directed_pass_rate``, ``shortcut_gain``. Ceilings:
+    ``calibration_error``, and ``probability_difference`` between the bundle and the fitted model it was made of.
     """
 
     confidence: float | None = Field(0.9, ge=0.5, lt=1)
