@@ -63,6 +63,8 @@ class Evidence:
 def evidence_folder(bundle: str | os.PathLike[str]) -> Path:
     """Return where the evidence of a bundle stands."""
     bundle = Path(bundle)
+    if bundle.name in ("", ".."):
+        bundle = bundle.resolve()
     return bundle.with_name(f"{bundle.name}.evidence")
 
 

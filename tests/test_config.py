@@ -70,9 +70,11 @@ def test_a_config_round_trips_through_yaml(tmp_path: Path, small_config: Config)
 def test_what_is_left_out_has_a_default(tmp_path: Path) -> None:
     config = read_config(written(tmp_path, valid()))
     assert config.labels.all == ("assert", "deny", "confirm", "none")
-    assert (config.seed, config.export) == (0, "exports/champion")
+    assert (config.seed, config.export) == (0, "exports/chosen")
     assert config.tracking.uri == "sqlite:///mlflow.db"
     assert config.model.inputs == "pair"
+    # The test split is read by those who ask for it.
+    assert (config.evaluation.test, config.evaluation.seeds) == (False, 1)
 
 
 @pytest.mark.parametrize(
@@ -113,6 +115,8 @@ def test_an_unknown_key_like_no_other_lists_the_valid_ones(tmp_path: Path) -> No
         ("model.inputs", "both", "'quote'"),
         ("labels.stances", ["agree"], "labels.stances"),
         ("seed", "zero", "seed"),
+        ("evaluation.seeds", 0, "evaluation.seeds"),
+        ("evaluation.test", "perhaps", "evaluation.test"),
         ("name", "a/b", "name"),
         ("corpus.labels", {"pro": "agree"}, "'agree' is not one of assert, deny, confirm, none"),
         ("evaluation.macro_over", [["assert", "denies"]], "'denies' is not one of assert, deny, confirm, none"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -285,6 +286,26 @@ def test_the_digest_follows_every_byte_of_every_file(tmp_path: Path) -> None:
     with open(tmp_path / "two.csv", "a", encoding="utf-8") as handle:
         handle.write("\n")
     assert load_corpus(settings).digest != before
+
+
+def test_a_model_names_the_files_it_was_trained_on_wherever_they_stand(tmp_path: Path) -> None:
+    (tmp_path / "moved").mkdir()
+    corpora = [load_corpus(config(theirs(folder))) for folder in (tmp_path, tmp_path / "moved")]
+    known = corpora[0].trained_on("run")
+    assert known == corpora[1].trained_on("run")
+    assert known["config"] == "run" and known["corpus_sha256"] == corpora[0].digest
+    assert known["train_sha256"] == hashlib.sha256((tmp_path / "one.csv").read_bytes()).hexdigest()
+    assert known["validation_sha256"] == hashlib.sha256((tmp_path / "two.csv").read_bytes()).hexdigest()
+
+
+def test_the_parts_of_a_divided_corpus_have_digests_of_their_own(root: Path) -> None:
+    source = str(root / "data/validation.jsonl")
+    parts = {
+        seed: load_corpus(config({"source": source, "splits": {"test": 0.3}}, labels={}, seed=seed)) for seed in (0, 1)
+    }
+    assert len(set(parts[0].digests.values())) == 3
+    # Another draw gives other parts.
+    assert parts[0].trained_on("run") != parts[1].trained_on("run")
 
 
 def test_the_projects_own_corpus_is_sound(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

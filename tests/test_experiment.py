@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +20,15 @@ import yaml
 from claimstance.bundle import bundle_digest
 from claimstance.errors import ClaimstanceError
 from claimstance.predictor import Predictor
+from claimstance.records import read_pairs, write_json_lines
 from evaluation import metrics
-from evaluation.scoring import Scores, read_labelled, score_model
+from evaluation.evidence import evidence_folder, read_evidence
+from evaluation.scoring import read_labelled, score_model
 from training.__main__ import main
 from training.config import Config
 from training.corpus import load_corpus
 from training.experiment import Outcome, run_experiment
-from training.models import cross_validate
-from training.pictures import draw_confusion, draw_reliability
+from training.models import cross_validate, fit
 
 BETTER = {"overlap": 0.4, "cues": 1.0, "polarity": 1.0}
 WORSE = {"bag": 0.01}
@@ -76,9 +79,22 @@ def test_the_best_by_validation_macro_f1_is_exported(outcome: Outcome, export: P
 def test_its_scores_come_from_the_exported_bundle(outcome: Outcome, export: Path, small_corpus: Path) -> None:
     predictor = Predictor.load(export)
     again = score_model(predictor, read_labelled(small_corpus / "validation.jsonl", predictor))
-    assert again.figures == outcome.chosen.validation.figures
-    assert again.interval == outcome.chosen.validation.interval
-    np.testing.assert_array_equal(again.probabilities, outcome.chosen.validation.probabilities)
+    report = outcome.chosen.validation
+    assert again.figures == report.scores.figures
+    assert again.interval == report.scores.interval
+    np.testing.assert_array_equal(again.probabilities, report.scores.probabilities)
+    assert report.bundle == bundle_digest(export)
+
+
+def test_the_evidence_and_the_validation_report_stand_beside_the_export(outcome: Outcome, export: Path) -> None:
+    evidence = read_evidence(export)
+    assert evidence is not None and set(evidence.blind) == {"quote alone", "claim alone", "cue words alone"}
+    kept = evidence_folder(export) / "validation-report"
+    assert json.loads((kept / "report.json").read_text(encoding="utf-8"))["figures"] == pytest.approx(
+        outcome.chosen.validation.figures
+    )
+    assert (kept / "report.html").is_file()
+    assert not (evidence_folder(export) / "test-report").exists()
 
 
 def test_the_order_of_candidates_decides_nothing(
@@ -155,6 +171,14 @@ def test_an_export_folder_with_other_things_in_it_is_not_replaced(small_config: 
     assert letters.read_text(encoding="utf-8") == "رسائل"
 
 
+def test_an_export_does_not_keep_the_reports_of_the_one_before(small_config: Config, tmp_path: Path) -> None:
+    (tmp_path / "chosen.evidence/test-report").mkdir(parents=True)
+    run_experiment([candidate(small_config, tmp_path / "chosen", "one", {"cues": 1.0})], quiet)
+    assert read_evidence(tmp_path / "chosen") is not None
+    assert not (tmp_path / "chosen.evidence/test-report").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["chosen", "chosen.evidence"]
+
+
 def test_test_figures_need_a_test_split(small_config: Config, tmp_path: Path) -> None:
     config = candidate(small_config, tmp_path / "champion", "one", {"cues": 1.0}, evaluation={"test": True})
     with pytest.raises(ClaimstanceError, match="the corpus has no test split"):
@@ -172,10 +196,70 @@ def test_an_undivided_corpus_is_split_and_its_test_part_scored(
     outcome = run_experiment([config], quiet)
     test = load_corpus(config).splits["test"]
     assert outcome.test is not None
-    assert outcome.test.truth.tolist() == test["stance"][:]
+    assert outcome.test.scores.truth.tolist() == test["stance"][:]
     assert Predictor.load(config.export).probabilities(test["quote"][:], test["claim"][:]) == pytest.approx(
-        outcome.test.probabilities
+        outcome.test.scores.probabilities
     )
+
+
+@dataclass(frozen=True)
+class Tested:
+    """Two candidates trained with a test split that is labelled just as the worse one predicts, and the quotes that each
+    was asked about."""
+
+    outcome: Outcome
+    evidence: Path
+    quotes: set[str]
+    asked: dict[str, set[str]]
+
+
+@pytest.fixture(scope="module")
+def tested(small_config: Config, small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Tested:
+    folder = tmp_path_factory.mktemp("tested")
+    pairs = read_pairs(small_corpus / "train.jsonl")
+    held_out = set(sorted({pair.event for pair in pairs})[1::2])
+    write_json_lines(folder / "train.jsonl", [pair.to_dict() for pair in pairs if pair.event not in held_out])
+    corpus = {"train": str(folder / "train.jsonl"), "validation": str(small_corpus / "validation.jsonl")}
+    worse = candidate(small_config, folder, "worse", WORSE, corpus=corpus)
+    splits = load_corpus(worse).splits
+    kept = [pair for pair in pairs if pair.event in held_out]
+    given = Predictor(fit(worse, splits["train"], splits["validation"], {}).bundle).predict(kept)
+    rows = [pair.to_dict() | {"stance": each.stance or "none"} for pair, each in zip(kept, given, strict=True)]
+    write_json_lines(folder / "test.jsonl", rows)
+    parts = {"corpus": corpus | {"test": str(folder / "test.jsonl")}, "evaluation": {"test": True}}
+    configs = [
+        candidate(small_config, folder / "chosen", *each, **parts) for each in (("worse", WORSE), ("better", BETTER))
+    ]
+    asked: dict[str, set[str]] = {}
+    answer = Predictor.probabilities
+
+    def listening(model: Predictor, quotes: Sequence[str], claims: Sequence[str]) -> np.ndarray:
+        asked.setdefault(model.manifest.name, set()).update(quotes)
+        return answer(model, quotes, claims)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Predictor, "probabilities", listening)
+        outcome = run_experiment(configs, quiet)
+    return Tested(outcome, evidence_folder(folder / "chosen"), {pair.quote for pair in kept}, asked)
+
+
+def test_candidates_are_chosen_on_validation_though_another_is_perfect_on_test(tested: Tested) -> None:
+    assert tested.outcome.chosen.config.name == "better"
+    assert tested.outcome.test is not None and tested.outcome.test.figures["accuracy"] < 1
+
+
+def test_only_the_chosen_candidate_reads_the_test_split(tested: Tested) -> None:
+    assert tested.asked["better"] >= tested.quotes
+    assert tested.asked["worse"] and not tested.asked["worse"] & tested.quotes
+
+
+def test_the_report_on_test_stands_beside_that_on_validation(tested: Tested) -> None:
+    assert tested.outcome.test is not None
+    reports = {"validation": tested.outcome.chosen.validation, "test": tested.outcome.test}
+    for split, report in reports.items():
+        kept = json.loads((tested.evidence / f"{split}-report/report.json").read_text(encoding="utf-8"))
+        assert kept["figures"] == pytest.approx(report.figures)
+        assert kept["data"]["source"] == f"the {split} split"
 
 
 def test_cross_validation_figures_are_over_the_stances_like_every_macro_f1(
@@ -251,13 +335,3 @@ def test_untracked_training_needs_no_mlflow_and_another_process_gives_the_same_b
     assert done.returncode == 0, done.stderr
     assert "nowhere" in done.stdout
     assert bundle_digest(tmp_path / "champion") == bundle_digest(export)
-
-
-@pytest.mark.parametrize("draw", [draw_confusion, draw_reliability])
-def test_pictures_are_the_same_bytes_for_the_same_scores(outcome: Outcome, tmp_path: Path, draw: Any) -> None:
-    scores: Scores = outcome.chosen.validation
-    for name in ("one.png", "two.png"):
-        draw(scores, "العنوان: validation", tmp_path / name)
-    content = (tmp_path / "one.png").read_bytes()
-    assert content.startswith(b"\x89PNG") and len(content) > 5000
-    assert content == (tmp_path / "two.png").read_bytes()

@@ -115,6 +115,19 @@ def test_an_exported_model_is_calibrated_already(quick: Config, corpus: LoadedCo
     assert choose_temperature(np.log(probabilities), truth) == pytest.approx(1, abs=0.01)
 
 
+@pytest.mark.parametrize("mismatched", [0.0, 0.5])
+def test_the_bundle_gives_the_probabilities_of_the_fitted_model(
+    quick: Config, corpus: LoadedCorpus, mismatched: float
+) -> None:
+    validation = corpus.splits["validation"]
+    config = changed(quick, model={"mismatched": mismatched})
+    result = fit(config, corpus.splits["train"], validation, {})
+    quotes, claims, _ = texts_of(validation, "pair")
+    # Those of the validation pairs, without the mismatched ones that it was calibrated with.
+    assert result.probabilities.shape == (len(validation), 4)
+    np.testing.assert_allclose(Predictor(result.bundle).probabilities(quotes, claims), result.probabilities, atol=1e-5)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_the_threshold_is_the_best_of_all_and_in_the_middle_of_the_equally_good(seed: int) -> None:
     random = np.random.default_rng(seed)
@@ -177,7 +190,9 @@ def test_a_model_of_two_labels_gives_both_probabilities(quick: Config) -> None:
     labels = ("agree", "disagree")
     config = changed(quick, labels={"stances": labels, "abstain": None}, model={"families": {"cues": 1.0}})
     data = opinions(labels)
-    predictor = Predictor(fit(config, data, data, {}).bundle)
+    result = fit(config, data, data, {})
+    predictor = Predictor(result.bundle)
+    np.testing.assert_allclose(predictor.probabilities(*texts_of(data, "pair")[:2]), result.probabilities, atol=1e-5)
     pairs = [("أكد المدير وصول الشحنة", "وصلت الشحنة"), ("نفى المدير وصول الشحنة", "وصلت الشحنة")]
     predictions = predictor.predict(pairs)
     assert [prediction.stance for prediction in predictions] == ["agree", "disagree"]

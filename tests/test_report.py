@@ -167,7 +167,9 @@ def test_shortcuts_are_what_the_blind_models_reach(
     assert figures[metrics.SEEDS_DEVIATION] == pytest.approx(np.std(body["seeds"], ddof=1))
 
 
-def test_without_evidence_the_page_says_that_shortcuts_were_not_measured(predictor: Predictor, pairs: LabelledPairs) -> None:
+def test_without_evidence_the_page_says_that_shortcuts_were_not_measured(
+    predictor: Predictor, pairs: LabelledPairs
+) -> None:
     report = make_report(predictor, pairs, **NAMES)
     body = json.loads(report.to_json())
     assert body["shortcuts"] is None and body["seeds"] == [body["figures"]["macro_f1"]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -15,10 +16,11 @@ import yaml
 
 from claimstance.bundle import bundle_digest
 from claimstance.errors import ClaimstanceError
+from claimstance.files import sha256
 from claimstance.predictor import Predictor
-from claimstance.records import read_pairs
+from claimstance.records import read_pairs, write_json_lines
 from training.__main__ import main
-from training.config import Config
+from training.config import Config, read_config
 from training.corpus import load_corpus
 from training.tracking import MlflowTracker, NullTracker, Params, Tags, open_tracker
 
@@ -29,7 +31,7 @@ def run_config(small: Config, folder: Path, name: str, uri: str, **parts: Any) -
     """A quick candidate that is tracked."""
     content = small.model_dump(mode="json")
     content["model"] = {**content["model"], "families": FAMILIES[name]}
-    content |= {"name": name, "export": str(folder / "exports" / "champion"), "tracking": {"uri": uri}}
+    content |= {"name": name, "export": str(folder / "exports" / "chosen"), "tracking": {"uri": uri}}
     return Config.model_validate({**content, **parts})
 
 
@@ -99,13 +101,30 @@ class Tracked:
 
 
 @pytest.fixture(scope="module")
-def tracked(migrated: Path, small_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Tracked:
-    """Two candidates trained by the command."""
+def corpus(small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The small corpus with some of its training events held out for test."""
+    folder = tmp_path_factory.mktemp("thirds")
+    pairs = read_pairs(small_corpus / "train.jsonl")
+    held_out = set(sorted({pair.event for pair in pairs})[::3])
+    for name, inside in (("train", False), ("test", True)):
+        kept = [pair.to_dict() for pair in pairs if (pair.event in held_out) == inside]
+        write_json_lines(folder / f"{name}.jsonl", kept)
+    others = {name: str(folder / f"{name}.jsonl") for name in ("train", "test")}
+    return others | {"validation": str(small_corpus / "validation.jsonl")}
+
+
+@pytest.fixture(scope="module")
+def tracked(
+    migrated: Path, small_config: Config, corpus: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Tracked:
+    """Two candidates trained by the command, the better one reported on the test split."""
     folder = tmp_path_factory.mktemp("tracked")
     shutil.copy(migrated, folder / "mlflow.db")
     uri = f"sqlite:///{folder / 'mlflow.db'}"
+    parts = {"corpus": corpus, "evaluation": {"test": True}}
     paths = [
-        as_yaml(run_config(small_config, folder, name, uri), folder / f"{name}.yaml") for name in ("worse", "better")
+        as_yaml(run_config(small_config, folder, name, uri, **parts), folder / f"{name}.yaml")
+        for name in ("worse", "better")
     ]
     before = signal.getsignal(signal.SIGTERM)
     with pytest.MonkeyPatch.context() as patch:
@@ -123,19 +142,19 @@ def test_every_candidate_is_a_finished_run(tracked: Tracked) -> None:
         assert run.data.tags["mlflow.note.content"].endswith("a small model for tests")
 
 
-def test_a_run_keeps_its_parameters(tracked: Tracked, small_corpus: Path) -> None:
+def test_a_run_keeps_its_parameters(tracked: Tracked, corpus: dict[str, str]) -> None:
     params = tracked.runs["better"].data.params
     assert params["model.kind"] == "pair-linear"
     assert params["model.families.overlap"] == "0.4"
     assert params["seed"] == "0"
-    assert params["corpus.train"] == str(small_corpus / "train.jsonl")
-    assert int(params["corpus_train_pairs"]) == len(read_pairs(small_corpus / "train.jsonl"))
+    assert params["corpus.train"] == corpus["train"]
+    assert int(params["corpus_train_pairs"]) == len(read_pairs(corpus["train"]))
 
 
 def test_a_run_keeps_the_figures_of_the_exported_bundle(tracked: Tracked) -> None:
     figures = {name: run.data.metrics for name, run in tracked.runs.items()}
     assert figures["better"]["validation_macro_f1"] > figures["worse"]["validation_macro_f1"]
-    manifest = Predictor.load(tracked.folder / "exports/champion").manifest
+    manifest = Predictor.load(tracked.folder / "exports/chosen").manifest
     assert manifest.name == "better"
     assert figures["better"]["threshold"] == manifest.threshold
     assert 0.1 <= figures["better"]["temperature"] <= 20
@@ -143,36 +162,68 @@ def test_a_run_keeps_the_figures_of_the_exported_bundle(tracked: Tracked) -> Non
         assert 0 <= figures["better"][f"validation_{name}"] <= 2
 
 
-def test_a_run_is_tagged_with_its_corpus_and_its_bundle(tracked: Tracked, small_config: Config) -> None:
+def test_a_run_is_tagged_with_its_corpus_and_its_bundle(tracked: Tracked) -> None:
     tags = tracked.runs["better"].data.tags
-    assert tags["corpus_sha256"] == load_corpus(small_config).digest
-    assert tags["bundle_sha256"] == bundle_digest(tracked.folder / "exports/champion")
+    assert tags["corpus_sha256"] == load_corpus(read_config(tracked.folder / "better.yaml")).digest
+    assert tags["bundle_sha256"] == bundle_digest(tracked.folder / "exports/chosen")
     assert tags["git_commit"]
-    assert tags["chosen"] == f"claim-stance version {tags['model_version']}"
-    assert "chosen" not in tracked.runs["worse"].data.tags
+    assert "chosen" in tags and "chosen" not in tracked.runs["worse"].data.tags
 
 
-def test_a_run_keeps_its_pictures(tracked: Tracked, tmp_path: Path) -> None:
-    for run in tracked.runs.values():
-        names = [item.path for item in tracked.client.list_artifacts(run.info.run_id, "pictures")]
-        assert names == ["pictures/confusion_matrix.png", "pictures/reliability.png"]
-    kept = tracked.client.download_artifacts(run.info.run_id, names[0], str(tmp_path))
-    assert Path(kept).read_bytes().startswith(b"\x89PNG")
+def test_a_run_keeps_its_evidence_with_the_report_on_validation(tracked: Tracked, tmp_path: Path) -> None:
+    for name, run in tracked.runs.items():
+        kept = Path(tracked.client.download_artifacts(run.info.run_id, "evidence", str(tmp_path)))
+        record = json.loads((kept / "evidence.json").read_text(encoding="utf-8"))
+        assert record["bundle"] == run.data.tags["bundle_sha256"]
+        figures = json.loads((kept / "validation-report/report.json").read_text(encoding="utf-8"))["figures"]
+        assert figures["macro_f1"] == pytest.approx(run.data.metrics["validation_macro_f1"])
+        assert (kept / "validation-report/report.html").is_file()
+        assert (kept / "test-report/report.html").is_file() == (name == "better")
+        shutil.rmtree(kept)
 
 
-def test_a_run_names_the_data_it_read(tracked: Tracked) -> None:
-    inputs = tracked.runs["better"].inputs.dataset_inputs
+def data_read_by(run: Any) -> list[str]:
+    """The splits that a run names as its data."""
+    inputs = run.inputs.dataset_inputs
     contexts = [next(tag.value for tag in each.tags if tag.key == "mlflow.data.context") for each in inputs]
-    assert sorted(contexts) == sorted(each.dataset.name for each in inputs) == ["train", "validation"]
+    assert sorted(contexts) == sorted(each.dataset.name for each in inputs)
+    return sorted(contexts)
 
 
-def test_the_best_is_a_version_with_the_alias_champion(tracked: Tracked) -> None:
-    versions = tracked.client.search_model_versions("name='claim-stance'")
-    assert len(versions) == 2
-    champion = tracked.client.get_model_version_by_alias("claim-stance", "champion")
-    assert champion.run_id == tracked.runs["better"].info.run_id
-    assert str(champion.version) == tracked.runs["better"].data.tags["model_version"]
-    assert "validation macro-F1" in champion.description
+def test_reading_the_test_split_is_recorded_in_the_run_of_the_chosen_candidate(
+    tracked: Tracked, corpus: dict[str, str]
+) -> None:
+    run = tracked.runs["better"]
+    assert run.data.tags["test_split_read"] == sha256(corpus["test"])
+    assert data_read_by(run) == ["test", "train", "validation"]
+    report = tracked.folder / "exports/chosen.evidence/test-report/report.json"
+    figures = json.loads(report.read_text(encoding="utf-8"))["figures"]
+    kept = {name.removeprefix("test_"): value for name, value in run.data.metrics.items() if name.startswith("test_")}
+    assert kept == pytest.approx(figures) and "macro_f1" in kept
+
+
+def test_a_candidate_that_was_not_chosen_has_nothing_of_the_test_split(tracked: Tracked) -> None:
+    run = tracked.runs["worse"]
+    assert data_read_by(run) == ["train", "validation"]
+    assert not [name for name in (*run.data.metrics, *run.data.tags) if name.startswith("test_")]
+
+
+def test_readings_of_the_test_split_are_counted_over_all_runs(tracked: Tracked, corpus: dict[str, str]) -> None:
+    tracker = open_tracker(tracked.uri, "claim-stance", "claim-stance")
+    assert tracker.count_runs("test_split_read", sha256(corpus["test"])) == 1
+    assert tracker.count_runs("test_split_read", "0" * 64) == 0
+
+
+def test_training_registers_every_candidate_and_makes_none_champion(tracked: Tracked) -> None:
+    versions = {each.tags["candidate"]: each for each in tracked.client.search_model_versions("name='claim-stance'")}
+    assert set(versions) == {"better", "worse"}
+    for name, version in versions.items():
+        assert version.run_id == tracked.runs[name].info.run_id
+        assert str(version.version) == tracked.runs[name].data.tags["model_version"]
+        assert version.tags["bundle_sha256"] == tracked.runs[name].data.tags["bundle_sha256"]
+        assert "validation macro-F1" in version.description
+    (model,) = tracked.client.search_registered_models()
+    assert model.aliases == {}
 
 
 def test_the_registered_model_predicts_what_the_bundle_does(
@@ -185,9 +236,10 @@ def test_the_registered_model_predicts_what_the_bundle_does(
     mlflow.set_tracking_uri(tracked.uri)
     mlflow.set_registry_uri(tracked.uri)
     pairs = read_pairs(small_corpus / "validation.jsonl")[:40]
-    served = mlflow.pyfunc.load_model("models:/claim-stance@champion")
+    version = tracked.runs["better"].data.tags["model_version"]
+    served = mlflow.pyfunc.load_model(f"models:/claim-stance/{version}")
     table = served.predict(pd.DataFrame({"quote": [pair.quote for pair in pairs], "claim": [p.claim for p in pairs]}))
-    predictions = Predictor.load(tracked.folder / "exports/champion").predict(pairs)
+    predictions = Predictor.load(tracked.folder / "exports/chosen").predict(pairs)
     for row, prediction in zip(table.to_dict("records"), predictions, strict=True):
         assert (row["predicted_stance"] if pd.notna(row["predicted_stance"]) else None) == prediction.stance
         assert row["confidence"] == pytest.approx(prediction.confidence, abs=1e-6)
@@ -261,6 +313,7 @@ def test_null_tracks_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert isinstance(tracker, NullTracker) and not isinstance(tracker, MlflowTracker)
     with tracker.run("small", "nothing is kept") as run:
         run.record([Params({"seed": 0})])
-        tracker.promote(run)
-    assert (run.id, run.version) == ("", "")
+    with tracker.resume(run) as again:
+        again.record([Tags({"test_split_read": "0"})])
+    assert (run.id, run.version, tracker.count_runs("test_split_read", "0")) == ("", "", 0)
     assert list(tmp_path.iterdir()) == []

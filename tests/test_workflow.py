@@ -46,16 +46,20 @@ def workflow(root: Path, few_pairs: list[Pair], tmp_path_factory: pytest.TempPat
     for name in ("train", "validation", "test"):
         rows = [pair.to_dict() for pair in few_pairs if homes[pair.event] == name]
         write_json_lines(folder / f"data/{name}.jsonl", rows)
-    (folder / "configs").mkdir()
+    (folder / "configs/gates").mkdir(parents=True)
+    # A file name of its own: MLflow keeps databases open by the name that it was given.
+    tracking = {"uri": "sqlite:///tracked runs.db"}
+    corpus = {split: f"data/{split}.jsonl" for split in ("train", "validation", "test")}
+    gate = {"corpus": corpus, "tracking": tracking, "bounds": {"invariance_pass_rate": 0.5}}
+    (folder / "configs/gates/claim-stance.yaml").write_text(yaml.safe_dump(gate), encoding="utf-8")
     for name, families in FAMILIES.items():
         run = {
             "name": name,
             "description": "a quick run",
-            "corpus": {split: f"data/{split}.jsonl" for split in ("train", "validation", "test")},
+            "corpus": corpus,
             "model": {"families": families},
             "evaluation": {"test": True},
-            # A file name of its own: MLflow keeps databases open by the name that it was given.
-            "tracking": {"uri": "sqlite:///tracked runs.db"},
+            "tracking": tracking,
         }
         (folder / f"configs/{name}.yaml").write_text(yaml.safe_dump(run), encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
@@ -99,9 +103,14 @@ def files_under(folder: Path) -> dict[str, bytes]:
 
 
 def test_training_says_what_it_chose_and_ends_with_the_figure_on_test(workflow: Workflow) -> None:
-    assert "chosen: paired, exported to exports/champion, tracked in sqlite:///tracked runs.db" in workflow.shown
-    assert re.fullmatch(r"test macro_f1=0\.\d{4}", workflow.shown.splitlines()[-1])
-    assert Predictor.load(workflow.folder / "exports/champion").manifest.name == "paired"
+    assert "chosen: paired, exported to exports/chosen, tracked in sqlite:///tracked runs.db" in workflow.shown
+    *_, figure, readings, reports = workflow.shown.splitlines()
+    assert re.fullmatch(r"test macro_f1=0\.\d{4}", figure)
+    assert readings == "runs of this experiment that have read this test split: 1"
+    assert reports == "reports: exports/chosen.evidence"
+    for split in ("validation", "test"):
+        assert (workflow.folder / f"exports/chosen.evidence/{split}-report/report.html").is_file()
+    assert Predictor.load(workflow.folder / "exports/chosen").manifest.name == "paired"
 
 
 def test_tracking_stays_in_the_folder_with_both_runs_finished(workflow: Workflow) -> None:
@@ -117,12 +126,14 @@ def test_tracking_stays_in_the_folder_with_both_runs_finished(workflow: Workflow
 def test_training_again_gives_the_same_export_to_the_byte(
     workflow: Workflow, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = files_under(workflow.folder / "exports/champion")
+    before = files_under(workflow.folder / "exports/chosen")
     shutil.rmtree(workflow.folder / "exports")
     assert training(CONFIGS) == 0
-    assert files_under(workflow.folder / "exports/champion") == before
+    assert files_under(workflow.folder / "exports/chosen") == before
     shown = capsys.readouterr().out
-    assert shown.splitlines()[-1] == workflow.shown.splitlines()[-1]
+    figure, readings, _ = shown.splitlines()[-3:]
+    assert figure == workflow.shown.splitlines()[-3]
+    assert readings == "runs of this experiment that have read this test split: 2"
     # The same candidates, each registered as the next version.
     versions = [
         [int(value) for value in re.findall(r"│ +(\d+) │$", text, re.MULTILINE)] for text in (workflow.shown, shown)
@@ -131,22 +142,23 @@ def test_training_again_gives_the_same_export_to_the_byte(
 
 
 def test_evaluation_of_the_export_agrees_with_training(workflow: Workflow, capsys: pytest.CaptureFixture[str]) -> None:
-    assert evaluation(["exports/champion", "data/test.jsonl"]) == 0
+    assert evaluation(["exports/chosen", "data/test.jsonl"]) == 0
     shown = capsys.readouterr().out
     (found,) = re.findall(r"^macro_f1 (0\.\d{3})  \(95 % interval", shown, re.MULTILINE)
-    assert float(found) == pytest.approx(float(workflow.shown.split("=")[-1]), abs=0.0006)
+    (printed,) = re.findall(r"^test macro_f1=(0\.\d{4})$", workflow.shown, re.MULTILINE)
+    assert float(found) == pytest.approx(float(printed), abs=0.0006)
     # The table and the figures are those that training printed under it.
-    assert shown.splitlines()[1:] == workflow.shown.splitlines()[-len(shown.splitlines()) : -1]
+    assert shown.splitlines()[1:] == workflow.shown.splitlines()[-len(shown.splitlines()) - 2 : -3]
 
 
 def test_predicting_a_file_adds_the_predictors_labels_to_its_rows(
     workflow: Workflow, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source, target = "data/test.jsonl", workflow.folder / "labelled test.out"
-    assert claimstance(["predict", "--model", "exports/champion", "--input", source, "--output", str(target)]) == 0
+    assert claimstance(["predict", "--model", "exports/chosen", "--input", source, "--output", str(target)]) == 0
     pairs = read_pairs(source)
     assert capsys.readouterr().out == f"{len(pairs)} pairs labelled: {target}\n"
-    predictions = Predictor.load("exports/champion").predict(pairs)
+    predictions = Predictor.load("exports/chosen").predict(pairs)
     for (_, row), pair, prediction in zip(read_json_lines(target), pairs, predictions, strict=True):
         added = {name: row.pop(name) for name in ("predicted_stance", "confidence", "probabilities")}
         assert row == pair.to_dict()
@@ -158,7 +170,7 @@ def test_predicting_a_file_adds_the_predictors_labels_to_its_rows(
 
 
 def test_an_article_is_labelled_sentence_by_sentence(workflow: Workflow, capsys: pytest.CaptureFixture[str]) -> None:
-    assert claimstance(["article", "data/examples/harbour.txt", "--model", "exports/champion", "--claim", CLAIM]) == 0
+    assert claimstance(["article", "data/examples/harbour.txt", "--model", "exports/chosen", "--claim", CLAIM]) == 0
     shown = capsys.readouterr().out
     assert f"Claim: {CLAIM}" in shown
     rows = re.findall(r"^[│ ]*(assert|deny|confirm|–) +│ +([01]\.\d\d) │", shown, re.MULTILINE)
@@ -168,12 +180,23 @@ def test_an_article_is_labelled_sentence_by_sentence(workflow: Workflow, capsys:
     assert "اقرأ أيضًا" not in shown
 
 
+def test_the_chosen_model_becomes_champion_past_the_gate(workflow: Workflow, root: Path) -> None:
+    completed = run_apart(root, workflow.folder, "training", "promote", "exports/chosen")
+    assert completed.returncode == 0, completed.stderr
+    assert completed.stdout.splitlines()[-1].startswith("passed: paired is champion, version ")
+    for name in ("champion", "champion.evidence"):
+        assert files_under(workflow.folder / "exports" / name)
+    assert files_under(workflow.folder / "exports/champion") == files_under(workflow.folder / "exports/chosen")
+    again = run_apart(root, workflow.folder, "training", "promote", "exports/champion")
+    assert (again.returncode, again.stdout) == (0, "paired is the champion already: exports/champion\n")
+
+
 @pytest.mark.parametrize(
     ("module", "arguments", "named"),
     [
         ("training", ["configs/none.yaml"], "configs/none.yaml"),
         ("evaluation", ["exports/none", "data/test.jsonl"], "exports/none"),
-        ("claimstance", ["article", "none.txt", "--model", "exports/champion", "--claim", CLAIM], "none.txt"),
+        ("claimstance", ["article", "none.txt", "--model", "exports/chosen", "--claim", CLAIM], "none.txt"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_it_and_exit_code_2(

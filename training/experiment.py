@@ -77,7 +77,7 @@ def run_experiment(configs: Sequence[Config], say=print) -> Outcome:
     """
     _check_comparable(configs)
     first = configs[0]
-    _check_replaceable(Path(first.export))
+    check_replaceable(Path(first.export))
     corpus = load_corpus(first)
     if first.evaluation.test and "test" not in corpus.splits:
         raise ClaimstanceError("evaluation.test is true, but the corpus has no test split; name one or set it to false")
@@ -123,8 +123,12 @@ def _check_comparable(configs: Sequence[Config]) -> None:
                 )
 
 
-def _check_replaceable(export: Path) -> None:
-    """Make sure that the folder to export to holds nothing but an earlier export."""
+def check_replaceable(export: Path) -> None:
+    """Make sure that the folder to export to holds nothing but an earlier export.
+
+    Raises:
+        ClaimstanceError: it is a file, or something else is in it.
+    """
     if export.exists() and (
         not export.is_dir() or {file.name for file in export.iterdir()} - {*LAYOUT.contents, LAYOUT.manifest}
     ):

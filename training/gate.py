@@ -176,7 +176,10 @@ def _agrees_with_training(
     name, wanted = "agrees_with_training", f"probabilities within {bound:g}"
     if evidence is None:
         yield Line(name, "no evidence of training beside the model", wanted, False)
-    elif evidence.record.validation != corpus.digests[VALIDATION]:
+    elif evidence.record.validation != corpus.digests[VALIDATION] or evidence.probabilities.shape != (
+        len(pairs),
+        len(predictor.manifest.labels),
+    ):
         yield Line(name, "training gave its probabilities for other pairs", wanted, False)
     else:
         ours = predictor.probabilities(*sides_read(pairs.quotes, pairs.claims, predictor.manifest.inputs))

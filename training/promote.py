@@ -22,7 +22,7 @@ from claimstance.errors import ClaimstanceError
 from claimstance.files import sha256
 from evaluation.evidence import evidence_folder
 from training.config import read_section
-from training.experiment import export_model
+from training.experiment import check_replaceable, export_model
 from training.gate import GateConfig, Judgement, judge
 from training.tracking import Evidence, MlflowTracker, Model, NullTracker, Tags, open_tracker
 
@@ -50,6 +50,7 @@ def _promote(target: str, gate: str, force: str | None) -> int:
             "--force needs the reason for which the gate is overruled, such as --force 'fixes a crash'"
         )
     config = read_section(gate, GateConfig)
+    check_replaceable(Path(config.export))
     tracker = open_tracker(config.tracking.uri, config.tracking.experiment, config.tracking.model)
     with tempfile.TemporaryDirectory() as folder:
         challenger, version = _challenger(tracker, target, Path(folder) / "challenger")

@@ -175,14 +175,19 @@ class MlflowTracker:
         """
         client = self._mlflow.MlflowClient()
         try:
-            tags = client.get_run(run).data.tags
+            client.get_run(run)
         except self._mlflow.exceptions.MlflowException:
             raise ClaimstanceError(
                 f"{run!r} is neither a folder with an exported model nor a run in {self.where}; name one of them"
             ) from None
-        if "model_version" not in tags:
-            raise ClaimstanceError(f"run {run} registered no model; it did not finish, so train again")
-        return tags["model_version"]
+        found = client.search_model_versions(f"run_id = '{run}'")
+        versions = [str(version.version) for version in found if version.name == self._model]
+        if not versions:
+            raise ClaimstanceError(
+                f"run {run} registered no version of {self._model}: it did not finish, or trained for another registered "
+                f"model; name another run, or the gate of that model with --gate"
+            )
+        return max(versions, key=int)
 
     def version_of_bundle(self, digest: str) -> str | None:
         """Return the latest version whose bundle has a SHA-256, if any."""
@@ -202,9 +207,15 @@ class MlflowTracker:
     def download(self, version: str, folder: Path) -> Path:
         """Fetch the bundle of a version, and the evidence beside it where its run kept one; return the bundle's folder."""
         fetch = self._mlflow.artifacts.download_artifacts
-        model = Path(fetch(f"models:/{self._model}/{version}", dst_path=str(_made(folder / "model"))))
         bundle = folder / "bundle"
-        next((model / "artifacts").iterdir()).rename(bundle)
+        try:
+            model = Path(fetch(f"models:/{self._model}/{version}", dst_path=str(_made(folder / "model"))))
+            next((model / "artifacts").iterdir()).rename(bundle)
+        except (self._mlflow.exceptions.MlflowException, OSError, StopIteration) as error:
+            raise ClaimstanceError(
+                f"the files of version {version} of {self._model} cannot be fetched ({type(error).__name__}: "
+                f"{str(error).splitlines()[0] if str(error) else 'none there'}); restore them, or remove the version in the UI"
+            ) from None
         run = self._mlflow.MlflowClient().get_model_version(self._model, version).run_id
         with contextlib.suppress(self._mlflow.exceptions.MlflowException, OSError):
             kept = Path(fetch(f"runs:/{run}/{_EVIDENCE}", dst_path=str(_made(folder / "evidence"))))
