@@ -289,7 +289,7 @@ def test_a_run_that_registered_no_model_is_an_error(room: Newsroom, capsys: pyte
     experiment = room.client.get_experiment_by_name(MODEL)
     run = room.client.create_run(experiment.experiment_id).info.run_id
     assert room.promote(run) == 2
-    assert f"run {run} registered no model" in capsys.readouterr().err
+    assert f"run {run} registered no version of {MODEL}" in capsys.readouterr().err
 
 
 def test_a_run_of_another_registered_model_is_not_taken_for_a_version_of_this_one(
