@@ -23,7 +23,10 @@ def blind_variants(config: Config) -> dict[str, Config]:
         "cue words alone": {"families": cues, "mismatched": 0.0},
     }
     return {
-        name: config.model_copy(update={"model": model.model_copy(update=change)}) for name, change in changes.items()
+        name: config.model_copy(
+            update={"name": f"{config.name}-{_slug(name)}", "model": model.model_copy(update=change)}
+        )
+        for name, change in changes.items()
     }
 
 
@@ -50,9 +53,13 @@ def write_evidence(config: Config, corpus: LoadedCorpus, fitted: Fitted, bundle:
     for kind, variants in (("blind", blind_variants(config)), ("seed", other_seeds(config))):
         names[kind] = {}
         for name, variant in variants.items():
-            part = f"{kind}-{name.replace(' ', '-')}"
+            part = f"{kind}-{_slug(name)}"
             trained = fit(variant, corpus.splits["train"], corpus.splits["validation"], corpus.trained_on(config.name))
             write_bundle(trained.bundle, folder / part)
             names[kind][name] = part
     record = Record(bundle_digest(bundle), corpus.digests["validation"], names["blind"], names["seed"])
     write_record(folder, record, fitted.probabilities)
+
+
+def _slug(name: str) -> str:
+    return name.replace(" ", "-")
