@@ -129,12 +129,13 @@ def test_cue_words_alone_do_see_the_cues(models: dict[str, Predictor]) -> None:
 def test_a_blind_variant_differs_from_the_run_in_what_it_reads_and_in_nothing_else(config: Config) -> None:
     variants = blind_variants(config)
     assert tuple(variants) == BLIND
+    assert len({config.name, *(variant.name for variant in variants.values())}) == 1 + len(BLIND)
     for variant in variants.values():
         # What a variant is changed to is a run that a config file could give.
         assert Config.model_validate(variant.model_dump()) == variant
         blinded = {"inputs", "families", "mismatched"}
         assert variant.model.model_dump(exclude=blinded) == config.model.model_dump(exclude=blinded)
-        assert variant.model_copy(update={"model": config.model}) == config
+        assert variant.model_copy(update={"model": config.model, "name": config.name}) == config
 
 
 @pytest.mark.parametrize("inputs", ["quote", "claim"])
