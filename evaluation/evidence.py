@@ -22,6 +22,9 @@ from claimstance.predictor import Predictor
 
 FORMAT = 1
 
+BLIND = ("quote alone", "claim alone", "cue words alone")
+"""What the blind variants of a model of pairs read; a gate that asks for the gain by reading the pair asks for all of them."""
+
 
 @dataclass(frozen=True)
 class EvidenceLayout:
@@ -40,12 +43,14 @@ LAYOUT = EvidenceLayout()
 @dataclass(frozen=True)
 class Record:
     """What ``evidence.json`` says: the ``bundle`` it belongs to and the ``validation`` file, by SHA-256; the folders of
-    the ``blind`` bundles by what they read, and of those of other ``seeds``."""
+    the ``blind`` bundles by what they read, and of those of other ``seeds``; and the SHA-256 of every such bundle by its
+    folder (``digests``)."""
 
     bundle: str
     validation: str
     blind: dict[str, str]
     seeds: dict[str, str]
+    digests: dict[str, str]
     format: int = FORMAT
 
 
@@ -95,9 +100,20 @@ def read_evidence(bundle: str | os.PathLike[str]) -> Evidence | None:
             probabilities = np.lib.format.read_array(file, allow_pickle=False)
     except (OSError, ValueError) as error:
         raise ClaimstanceError(f"{folder / LAYOUT.probabilities}: {error}; train the model again") from None
-    blind = {name: Predictor.load(folder / part) for name, part in record.blind.items()}
-    seeds = {name: Predictor.load(folder / part) for name, part in record.seeds.items()}
+    blind, seeds = (
+        {name: _load(folder / part, record.digests.get(part)) for name, part in parts.items()}
+        for parts in (record.blind, record.seeds)
+    )
     return Evidence(record, blind, seeds, probabilities)
+
+
+def _load(folder: Path, digest: str | None) -> Predictor:
+    predictor = Predictor.load(folder)
+    if bundle_digest(folder) != digest:
+        raise BundleError(
+            f"{folder}: not the bundle that training left here (its SHA-256 differs); train the model again"
+        )
+    return predictor
 
 
 def _read_record(path: Path) -> Record:
@@ -105,7 +121,11 @@ def _read_record(path: Path) -> Record:
         body: Any = json.loads(path.read_text(encoding="utf-8"))
         record = Record(**body)
         parts = [*record.blind.values(), *record.seeds.values()]
-        if not isinstance(record.format, int) or not all(isinstance(part, str) for part in parts):
+        if (
+            not isinstance(record.format, int)
+            or not isinstance(record.digests, dict)
+            or not all(isinstance(part, str) for part in parts)
+        ):
             raise TypeError("a value of the wrong kind")
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise ClaimstanceError(f"{path}: no record of evidence ({error}); train the model again") from None

@@ -37,7 +37,10 @@ def judged(tmp_path: Path, predictor: Predictor) -> Path:
     write_bundle(predictor.bundle, bundle)
     folder = evidence_folder(bundle)
     write_bundle(predictor.bundle, folder / "blind-quote")
-    write_record(folder, Record(bundle_digest(bundle), "1" * 64, {"quote alone": "blind-quote"}, {}), np.eye(4))
+    digests = {"blind-quote": bundle_digest(folder / "blind-quote")}
+    write_record(
+        folder, Record(bundle_digest(bundle), "1" * 64, {"quote alone": "blind-quote"}, {}, digests), np.eye(4)
+    )
     return bundle
 
 

@@ -233,6 +233,22 @@ def test_a_table_of_probabilities_of_another_size_does_not_pass_for_training(wor
     assert failed(judged(workshop.gate(KEPT), copied, None)) == {"agrees_with_training"}
 
 
+def test_a_gain_over_some_of_the_blind_variants_alone_is_not_one(workshop: Workshop, copied: Path) -> None:
+    record = evidence_folder(copied) / LAYOUT.record
+    body = json.loads(record.read_text(encoding="utf-8"))
+    del body["blind"]["quote alone"]
+    record.write_text(json.dumps(body), encoding="utf-8")
+    assert "shortcut_gain" in failed(judged(workshop.gate(KEPT | {"shortcut_gain": 0.0}), copied, None))
+
+
+def test_a_blind_variant_that_was_exchanged_is_an_error(workshop: Workshop, copied: Path, champion: Path) -> None:
+    folder = evidence_folder(copied) / "blind-quote-alone"
+    shutil.rmtree(folder)
+    shutil.copytree(champion, folder)
+    with pytest.raises(ClaimstanceError, match="not the bundle that training left here"):
+        judged(workshop.gate(KEPT), copied, None)
+
+
 def test_a_validation_file_that_is_not_the_one_it_was_chosen_on_is_noticed(
     workshop: Workshop, honest: Path, tmp_path: Path
 ) -> None:

@@ -141,7 +141,7 @@ def pages(predictor: Predictor, small_corpus: Path, tmp_path_factory: pytest.Tem
         bundle="0" * 64,
         source="/srv/<i>news & claims</i>/a_file_whose_name_is_long_and_never_broken_by_a_space.jsonl",
         sha256="1" * 64,
-        evidence=Evidence(Record("0" * 64, "1" * 64, {}, {}), blind, {"1": predictor}, np.zeros((0, 4))),
+        evidence=Evidence(Record("0" * 64, "1" * 64, {}, {}, {}), blind, {"1": predictor}, np.zeros((0, 4))),
     )
     write_report(report, folder)
     write_comparison(compare(predictor, predictor, report.pairs, report.source), folder)

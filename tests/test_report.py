@@ -65,7 +65,7 @@ def quotes_only(small_config: Config, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture(scope="module")
 def evidence(predictor: Predictor, quotes_only: Predictor) -> Evidence:
     """What training leaves: a model blind to claims, and one of another seed."""
-    record = Record("0" * 64, "1" * 64, {"quote alone": "blind"}, {"1": "seed"})
+    record = Record("0" * 64, "1" * 64, {"quote alone": "blind"}, {"1": "seed"}, {})
     return Evidence(record, {"quote alone": quotes_only}, {"1": quotes_only}, np.zeros((0, 4)))
 
 
@@ -322,7 +322,8 @@ def test_evidence_is_read_as_it_was_written(
     write_bundle(predictor.bundle, bundle)
     assert folder == tmp_path / "model.evidence" and read_evidence(bundle) is None
     write_bundle(quotes_only.bundle, folder / "blind")
-    record = Record(bundle_digest(bundle), "1" * 64, {"quote alone": "blind"}, {})
+    digests = {"blind": bundle_digest(folder / "blind")}
+    record = Record(bundle_digest(bundle), "1" * 64, {"quote alone": "blind"}, {}, digests)
     write_record(folder, record, np.eye(4))
     found = read_evidence(bundle)
     assert found is not None and asdict(found.record) == asdict(record)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from claimstance.bundle import bundle_digest, write_bundle
-from evaluation.evidence import Record, write_record
+from evaluation.evidence import BLIND, Record, write_record
 from training.config import Config
 from training.corpus import LoadedCorpus
 from training.models import Fitted, fit
@@ -17,16 +17,15 @@ def blind_variants(config: Config) -> dict[str, Config]:
     if model.inputs != "pair":
         return {}
     cues = {name: value for name, value in model.families.items() if name == "cues"} or {"cues": 1.0}
-    changes = {
-        "quote alone": {"inputs": "quote", "mismatched": 0.0},
-        "claim alone": {"inputs": "claim", "mismatched": 0.0},
-        "cue words alone": {"families": cues, "mismatched": 0.0},
-    }
+    changes = ({"inputs": "quote"}, {"inputs": "claim"}, {"families": cues})
     return {
         name: config.model_copy(
-            update={"name": f"{config.name}-{_slug(name)}", "model": model.model_copy(update=change)}
+            update={
+                "name": f"{config.name}-{_slug(name)}",
+                "model": model.model_copy(update={**change, "mismatched": 0.0}),
+            }
         )
-        for name, change in changes.items()
+        for name, change in zip(BLIND, changes, strict=True)
     }
 
 
@@ -49,15 +48,16 @@ def write_evidence(config: Config, corpus: LoadedCorpus, fitted: Fitted, bundle:
         folder: folder of the evidence to write.
     """
     folder.mkdir(parents=True)
-    names = {}
+    names, digests = {}, {}
     for kind, variants in (("blind", blind_variants(config)), ("seed", other_seeds(config))):
         names[kind] = {}
         for name, variant in variants.items():
             part = f"{kind}-{_slug(name)}"
             trained = fit(variant, corpus.splits["train"], corpus.splits["validation"], corpus.trained_on(config.name))
             write_bundle(trained.bundle, folder / part)
+            digests[part] = bundle_digest(folder / part)
             names[kind][name] = part
-    record = Record(bundle_digest(bundle), corpus.digests["validation"], names["blind"], names["seed"])
+    record = Record(bundle_digest(bundle), corpus.digests["validation"], names["blind"], names["seed"], digests)
     write_record(folder, record, fitted.probabilities)
 
 

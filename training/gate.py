@@ -15,7 +15,7 @@ from claimstance.errors import ClaimstanceError
 from claimstance.predictor import Predictor, sides_read
 from evaluation import metrics
 from evaluation.comparison import Comparison, Difference, compare
-from evaluation.evidence import Evidence, read_evidence
+from evaluation.evidence import BLIND, Evidence, read_evidence
 from evaluation.report import Report, make_report
 from evaluation.scoring import LabelledPairs
 from training.config import Corpus, Labels, Section, Tracking
@@ -110,7 +110,7 @@ def judge(config: GateConfig, challenger: Path, champion: Path | None, track) ->
     )
     lines = [
         *_against_champion(config.bounds, predictor, champion, pairs),
-        *_held(config.bounds, report),
+        *_held(config.bounds, report, evidence),
         *_agrees_with_training(config.bounds, predictor, pairs, evidence, corpus),
         *_leaks_nothing(predictor, corpus),
     ]
@@ -148,7 +148,7 @@ def _shown(row: Difference) -> str:
     return f"{row.first:.3f} → {row.second:.3f} ({row.gain:+.3f})"
 
 
-def _held(bounds: Bounds, report: Report) -> Iterator[Line]:
+def _held(bounds: Bounds, report: Report, evidence: Evidence | None) -> Iterator[Line]:
     floors = (
         metrics.CONTRAST_ALL_RIGHT,
         metrics.INVARIANCE_PASS_RATE,
@@ -160,8 +160,10 @@ def _held(bounds: Bounds, report: Report) -> Iterator[Line]:
         if bound is None:
             continue
         wanted = f"at least {bound:.3f}" if name in floors else f"at most {bound:.3f}"
+        if name == metrics.SHORTCUT_GAIN and not (evidence and set(BLIND) <= set(evidence.blind)):
+            value = None
         if value is None:
-            yield Line(name, "not measured: no evidence of training beside the model", wanted, False)
+            yield Line(name, "not measured: no evidence of training for it beside the model", wanted, False)
         else:
             yield Line(name, f"{value:.3f}", wanted, value >= bound if name in floors else value <= bound)
 

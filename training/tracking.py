@@ -225,6 +225,10 @@ class MlflowTracker:
     def decide(self, version: str, tags: dict[str, str], *, champion: bool) -> None:
         """Record on a version what the gate found, and give it the alias ``champion`` or not."""
         client = self._mlflow.MlflowClient()
+        for name in client.get_model_version(self._model, version).tags:
+            # What another gate asked of it earlier would read as this one's finding.
+            if name.startswith("gate"):
+                client.delete_model_version_tag(self._model, version, name)
         for name, value in tags.items():
             client.set_model_version_tag(self._model, version, name, value)
         if champion:
