@@ -1,7 +1,8 @@
 """The exported model on disk: what its files are called, what they hold, and how they are checked before use.
 
-A bundle is data. Arrays are plain ``.npy`` without pickles, the word lists and the manifest are JSON, and the manifest
-names the size and SHA-256 of every file and of itself, so that an altered byte is refused.
+A bundle is data. Arrays are plain ``.npy`` without pickles, the word lists and the manifest are JSON, an encoder is an ONNX
+graph with its tokenizer; and the manifest names the size and SHA-256 of every file and of
+itself, so that an altered byte is refused.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +23,21 @@ from claimstance.features import FAMILIES, FEATURES, SLOTS
 from claimstance.files import replacing_folder, sha256
 from claimstance.text import NORMALISATION
 
-FORMAT = 1
-"""Version of the bundle layout that this package writes, and the newest that it reads."""
+FORMAT = 2
+"""Version of the bundle layout that this package writes, and the newest that it reads. Format 1 had no ``settings``."""
+
+LINEAR, ENCODER = "pair-linear", "encoder"
+KINDS = (LINEAR, ENCODER)
+"""Kinds of models that a bundle may hold."""
 
 INPUTS = ("pair", "quote", "claim")
 """What a model may read."""
 
-LARGEST_FILE = 64 * 1024 * 1024
-"""Bytes; a larger file is refused before it is read."""
+LARGEST_FILE = {LINEAR: 64 * 1024 * 1024, ENCODER: 4 * 1024**3}
+"""Bytes, by kind; a larger file is refused before it is read."""
+
+
+_LARGEST_MANIFEST = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -40,11 +49,19 @@ class Layout:
     sparse: str = "sparse.npy"
     idf: str = "idf.npy"
     lexicon: str = "lexicon.json"
+    network: str = "model.onnx"
+    tokenizer: str = "tokenizer.json"
 
-    @property
-    def contents(self) -> tuple[str, ...]:
-        """Every file but the manifest."""
-        return (self.dense, self.sparse, self.idf, self.lexicon)
+    def contents(self, kind: str) -> tuple[str, ...]:
+        """Every file but the manifest that a bundle of a kind holds."""
+        return {
+            LINEAR: (self.dense, self.sparse, self.idf, self.lexicon),
+            ENCODER: (self.network, self.tokenizer, self.lexicon),
+        }[kind]
+
+    def may_hold(self, name: str) -> bool:
+        """Say whether a bundle of any kind has a file of this name."""
+        return name in asdict(self).values()
 
 
 LAYOUT = Layout()
@@ -53,8 +70,9 @@ LAYOUT = Layout()
 @dataclass(frozen=True)
 class Manifest:
     """What a bundle is: ``labels`` in the order of its probabilities; ``abstain_label``, the label that is no stance
-    (empty where every label is one); ``threshold``, the confidence from which it takes a stance; ``inputs``, ``pair``
-    or ``quote``; ``families``, the feature families with their values; and what it was trained on."""
+    (empty where every label is one); ``threshold``, the confidence from which it takes a stance; ``inputs``, one of INPUTS;
+    ``families``, the feature families of a linear model with their values; what it was trained on; its ``kind``, one of
+    KINDS, with the ``settings`` that this kind runs with."""
 
     name: str
     labels: tuple[str, ...]
@@ -63,7 +81,8 @@ class Manifest:
     inputs: str
     families: dict[str, float]
     trained_on: dict[str, str]
-    kind: str = "pair-linear"
+    kind: str = LINEAR
+    settings: dict[str, Any] = field(default_factory=dict)
     format: int = FORMAT
     normalisation: int = NORMALISATION
     features: int = FEATURES
@@ -76,7 +95,7 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Bundle:
-    """An exported model in memory.
+    """An exported linear model in memory.
 
     ``dense`` ((d + 1) × k, float32) weighs the dense features, its last row is the intercept; ``sparse`` (SLOTS × k,
     float32) weighs the hashed ones; ``idf`` (65,536, float32); ``lexicons`` are the word lists, a mapping a language.
@@ -90,19 +109,44 @@ class Bundle:
     lexicons: Sequence[dict[str, Any]]
 
 
-def write_bundle(bundle: Bundle, folder: str | os.PathLike[str]) -> None:
+@dataclass(frozen=True)
+class EncoderBundle:
+    """An exported encoder: where its ONNX graph (``network``) and its tokenizer lie on disk, and the word lists that articles
+    are read with."""
+
+    manifest: Manifest
+    network: Path
+    tokenizer: Path
+    lexicons: Sequence[dict[str, Any]]
+
+
+AnyBundle = Bundle | EncoderBundle
+
+
+def write_bundle(bundle: AnyBundle, folder: str | os.PathLike[str]) -> None:
     """Write a bundle, replacing ``folder`` only when all of it is written. Equal bundles give equal bytes."""
     with replacing_folder(folder) as fresh:
-        for name, array in ((LAYOUT.dense, bundle.dense), (LAYOUT.sparse, bundle.sparse), (LAYOUT.idf, bundle.idf)):
-            np.save(fresh / name, np.ascontiguousarray(array, dtype=np.float32), allow_pickle=False)
-        (fresh / LAYOUT.lexicon).write_text(json.dumps(bundle.lexicons, ensure_ascii=False), encoding="utf-8")
+        match bundle:
+            case Bundle(_, dense, sparse, idf, lexicons):
+                for name, array in ((LAYOUT.dense, dense), (LAYOUT.sparse, sparse), (LAYOUT.idf, idf)):
+                    np.save(fresh / name, np.ascontiguousarray(array, dtype=np.float32), allow_pickle=False)
+                _write_lexicons(fresh, lexicons)
+            case EncoderBundle(_, network, tokenizer, lexicons):
+                shutil.copyfile(network, fresh / LAYOUT.network)
+                shutil.copyfile(tokenizer, fresh / LAYOUT.tokenizer)
+                _write_lexicons(fresh, lexicons)
         files = {
-            name: {"bytes": (fresh / name).stat().st_size, "sha256": sha256(fresh / name)} for name in LAYOUT.contents
+            name: {"bytes": (fresh / name).stat().st_size, "sha256": sha256(fresh / name)}
+            for name in LAYOUT.contents(bundle.manifest.kind)
         }
         (fresh / LAYOUT.manifest).write_text(_manifest_text(bundle.manifest, files), encoding="utf-8", newline="\n")
 
 
-def read_bundle(folder: str | os.PathLike[str]) -> Bundle:
+def _write_lexicons(folder: Path, lexicons: Sequence[dict[str, Any]]) -> None:
+    (folder / LAYOUT.lexicon).write_text(json.dumps(lexicons, ensure_ascii=False), encoding="utf-8")
+
+
+def read_bundle(folder: str | os.PathLike[str]) -> AnyBundle:
     """Read and check a bundle.
 
     Raises:
@@ -110,8 +154,11 @@ def read_bundle(folder: str | os.PathLike[str]) -> Bundle:
     """
     folder = Path(folder)
     manifest, files = _read_manifest(folder)
-    for name in LAYOUT.contents:
-        _check_file(folder / name, files[name])
+    for name in files:
+        _check_file(folder / name, files[name], LARGEST_FILE[manifest.kind])
+    lexicons = _read_lexicons(folder / LAYOUT.lexicon)
+    if manifest.kind == ENCODER:
+        return EncoderBundle(manifest, folder / LAYOUT.network, folder / LAYOUT.tokenizer, lexicons)
     dense, sparse, idf = (_load_array(folder / name) for name in (LAYOUT.dense, LAYOUT.sparse, LAYOUT.idf))
     width = len(manifest.labels)
     if dense.ndim != 2 or dense.shape[1] != width or sparse.shape != (SLOTS, width) or idf.shape != (1 << 16,):
@@ -121,13 +168,17 @@ def read_bundle(folder: str | os.PathLike[str]) -> Bundle:
         )
     if any(array.dtype != np.float32 for array in (dense, sparse, idf)):
         raise BundleError(f"{folder}: an array is not of 32-bit floats; export the model again")
-    try:
-        lexicons = json.loads((folder / LAYOUT.lexicon).read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise BundleError(f"{folder / LAYOUT.lexicon}: {error}; export the model again") from None
-    if not isinstance(lexicons, list) or not all(isinstance(lexicon, dict) for lexicon in lexicons):
-        raise BundleError(f"{folder / LAYOUT.lexicon}: no list of word lists; export the model again")
     return Bundle(manifest, dense, sparse, idf, lexicons)
+
+
+def _read_lexicons(path: Path) -> list[dict[str, Any]]:
+    try:
+        lexicons = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{path}: {error}; export the model again") from None
+    if not isinstance(lexicons, list) or not all(isinstance(lexicon, dict) for lexicon in lexicons):
+        raise BundleError(f"{path}: no list of word lists; export the model again")
+    return lexicons
 
 
 def bundle_digest(folder: str | os.PathLike[str]) -> str:
@@ -137,6 +188,8 @@ def bundle_digest(folder: str | os.PathLike[str]) -> str:
 
 def _manifest_text(manifest: Manifest, files: dict[str, Any]) -> str:
     body = {**asdict(manifest), "labels": list(manifest.labels), "files": files}
+    if manifest.format == 1:
+        del body["settings"]
     body["checksum"] = _checksum(body)
     return json.dumps(body, ensure_ascii=False, indent=2) + "\n"
 
@@ -151,8 +204,8 @@ def _read_manifest(folder: Path) -> tuple[Manifest, dict[str, Any]]:
         raise BundleError(f"{folder}: no such model folder; train one with: make quickstart")
     if not path.is_file():
         raise BundleError(f"{folder}: no {LAYOUT.manifest}, so this is not an exported model")
-    if path.stat().st_size > LARGEST_FILE:
-        raise BundleError(f"{path}: larger than {LARGEST_FILE} bytes, expected a short JSON file")
+    if path.stat().st_size > _LARGEST_MANIFEST:
+        raise BundleError(f"{path}: larger than {_LARGEST_MANIFEST} bytes, expected a short JSON file")
     try:
         text = path.read_text(encoding="utf-8")
         body = json.loads(text)
@@ -166,7 +219,7 @@ def _read_manifest(folder: Path) -> tuple[Manifest, dict[str, Any]]:
             f"upgrade with: pip install --upgrade claimstance"
         )
     files, checksum = body.pop("files", None), body.pop("checksum", None)
-    names = [field.name for field in fields(Manifest)]
+    names = [part.name for part in fields(Manifest) if body["format"] > 1 or part.name != "settings"]
     if checksum != _checksum({**body, "files": files}) or sorted(body) != sorted(names):
         raise BundleError(f"{path}: altered since it was exported (its checksum differs); export the model again")
     if not _is_sound(body, files):
@@ -176,7 +229,7 @@ def _read_manifest(folder: Path) -> tuple[Manifest, dict[str, Any]]:
     if text != _manifest_text(manifest, files):
         raise BundleError(f"{path}: altered since it was exported (its spelling differs); export the model again")
     for part, ours in (("normalisation", NORMALISATION), ("features", FEATURES)):
-        if getattr(manifest, part) != ours:
+        if manifest.kind == LINEAR and getattr(manifest, part) != ours:
             raise BundleError(
                 f"{path}: made with {part} version {getattr(manifest, part)}, this claimstance has {ours}; "
                 f"train and export the model again"
@@ -188,7 +241,9 @@ def _is_sound(body: dict[str, Any], files: Any) -> bool:
     """Say whether a manifest whose checksum fits could have been written by ``write_bundle``."""
     labels, families = body["labels"], body["families"]
     return (
-        all(isinstance(body[name], str) for name in ("name", "abstain_label", "kind"))
+        all(isinstance(body[name], str) for name in ("name", "abstain_label"))
+        and body["kind"] in KINDS
+        and isinstance(body.get("settings", {}), dict)
         and isinstance(labels, list)
         and len(labels) >= 2
         and all(isinstance(label, str) and label for label in labels)
@@ -202,15 +257,15 @@ def _is_sound(body: dict[str, Any], files: Any) -> bool:
         and all(isinstance(value, float) for value in families.values())
         and isinstance(body["trained_on"], dict)
         and isinstance(files, dict)
-        and sorted(files) == sorted(LAYOUT.contents)
+        and sorted(files) == sorted(LAYOUT.contents(body["kind"]))
         and all(isinstance(file, dict) and sorted(file) == ["bytes", "sha256"] for file in files.values())
     )
 
 
-def _check_file(path: Path, expected: dict[str, Any]) -> None:
+def _check_file(path: Path, expected: dict[str, Any], largest: int) -> None:
     if not path.is_file():
         raise BundleError(f"{path}: missing from the exported model; copy the whole folder or export again")
-    if path.stat().st_size > LARGEST_FILE or path.stat().st_size != expected["bytes"]:
+    if path.stat().st_size > largest or path.stat().st_size != expected["bytes"]:
         raise BundleError(f"{path}: {path.stat().st_size} bytes, expected {expected['bytes']}; export the model again")
     if sha256(path) != expected["sha256"]:
         raise BundleError(f"{path}: altered since it was exported (SHA-256 differs); export the model again")

@@ -64,9 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     why.add_argument("--model", required=True, metavar="DIR", help="exported model, such as exports/champion")
     why.add_argument("--quote", required=True, help="the quote")
     why.add_argument("--claim", help="the claim")
-    why.add_argument(
-        "--method", choices=METHODS, default=METHODS[0], help="the terms of the score (exact), or leaving words out"
-    )
+    why.add_argument("--method", choices=METHODS, help="the terms of the score (exact), or leaving words out")
     why.set_defaults(run=_explain)
     article = commands.add_parser("article", help="label the sentences of an article against a claim")
     article.add_argument("file", metavar="FILE", help="the article, a UTF-8 text file")

@@ -11,6 +11,7 @@ from claimstance.alignment import CLAIM, QUOTE
 from claimstance.errors import ClaimstanceError, did_you_mean
 from claimstance.features import cue_words
 from claimstance.lexicon import CUE_CLASSES, cue_bit
+from claimstance.linear import LinearModel
 from claimstance.predictor import Prediction, Predictor, sides_read
 from claimstance.view import COMPOSING, PairView
 from claimstance.words import word_spans
@@ -61,20 +62,27 @@ class Explanation:
         return float(push[self.labels.index(label)] - (push[self.labels.index(against)] if against else 0.0))
 
 
-def explain(predictor: Predictor, quote: str, claim: str, method: str = "contributions") -> Explanation:
+def explain(predictor: Predictor, quote: str, claim: str, method: str | None = None) -> Explanation:
     """Explain the prediction of one pair.
 
     Args:
         predictor: the model.
         quote: the statement.
         claim: the proposition; may be empty for a model of quotes alone.
-        method: one of METHODS. ``contributions`` is exact for linear models. ``occlusion`` leaves out one word at a time
-            and takes what the scores lose (Li, Monroe & Jurafsky 2016, "Understanding neural networks through
-            representation erasure").
+        method: one of METHODS. ``contributions`` is exact, and the choice for linear models; they alone have them.
+            ``occlusion`` leaves out one word at a time and takes what the scores lose (Li, Monroe & Jurafsky 2016,
+            "Understanding neural networks through representation erasure").
+
+    Raises:
+        ClaimstanceError: the method is unknown, or contributions are asked of a model that is not linear.
     """
-    ((quote,), (claim,)) = sides_read([quote], [claim], predictor.manifest.inputs)
+    linear = predictor.model if isinstance(predictor.model, LinearModel) else None
+    method = method or ("contributions" if linear else "occlusion")
     if method not in METHODS:
         raise ClaimstanceError(f"{method!r} is not one of {', '.join(METHODS)}{did_you_mean(method, METHODS)}")
+    if method == "contributions" and linear is None:
+        raise ClaimstanceError(f"a model of kind {predictor.manifest.kind} has no terms to share out; use occlusion")
+    ((quote,), (claim,)) = sides_read([quote], [claim], predictor.manifest.inputs)
     probabilities = predictor.probabilities([quote], [claim])
     (prediction,) = predictor.decide(probabilities)
     texts = [word_spans(text) for text in (quote, claim)]
@@ -82,7 +90,7 @@ def explain(predictor: Predictor, quote: str, claim: str, method: str = "contrib
         scores, parts = _centred_logs(probabilities[0]), {}
         pushes = _occluded(predictor, texts, scores)
     else:
-        parts, pushes = _contributions(predictor, quote, claim)
+        parts, pushes = _contributions(linear, quote, claim)
         scores = np.sum([*parts.values(), *pushes], axis=0)
     places = [
         (_SIDES[side], text[start:stop], start) for side, (text, spans) in enumerate(texts) for start, stop in spans
@@ -112,13 +120,13 @@ def _occluded(predictor: Predictor, texts: list[tuple[str, list[tuple[int, int]]
     return scores - _centred_logs(predictor.probabilities(quotes, claims))
 
 
-def _contributions(predictor: Predictor, quote: str, claim: str) -> tuple[dict[str, np.ndarray], np.ndarray]:
+def _contributions(model: LinearModel, quote: str, claim: str) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Split the linear score into its terms and give each to the words that its feature is made of, in equal parts.
 
     What a whole pair has no single word for is taken in three steps: with nothing shared and no cue, with what is shared,
     and with the cues; what the last step adds goes to the cues that compose.
     """
-    extractor, sparse = predictor.extractor, predictor.bundle.sparse
+    extractor, sparse = model.extractor, model.bundle.sparse
     view = extractor.view([quote], [claim])
     composing = view.reading.has(*COMPOSING) | (view.reading.paired & view.alignment.exact)
     no_cues = ~np.uint32(sum(cue_bit(name) for name in COMPOSING))
@@ -132,14 +140,14 @@ def _contributions(predictor: Predictor, quote: str, claim: str) -> tuple[dict[s
         plain,
         alignment=replace(plain.alignment, exact=nothing > 0, similarity=nothing, aligned=nothing > 0),
     )
-    pushes = np.zeros((view.words.count, len(predictor.manifest.labels)))
-    start, shared, whole = (_of_the_pair(predictor, step) for step in (bare, plain, view))
-    parts = {START: predictor.bundle.dense[-1] + start, COVERAGE: shared - start}
+    pushes = np.zeros((view.words.count, model.bundle.dense.shape[1]))
+    start, shared, whole = (_of_the_pair(model, step) for step in (bare, plain, view))
+    parts = {START: model.bundle.dense[-1] + start, COVERAGE: shared - start}
     if composing.any():
         pushes[composing] += (whole - shared) / composing.sum()
     else:
         parts[COVERAGE] += whole - shared
-    for family, terms in _dense_terms(predictor, view):
+    for family, terms in _dense_terms(model, view):
         if family == "cues":
             parts[QUESTIONS] = _give_cues_to_words(view, terms, pushes).sum(axis=0)
     for family, entries in extractor.sparse_entries(view):
@@ -149,11 +157,11 @@ def _contributions(predictor: Predictor, quote: str, claim: str) -> tuple[dict[s
     return {name: _centred(push) for name, push in parts.items()}, _centred(pushes)
 
 
-def _of_the_pair(predictor: Predictor, view: PairView) -> np.ndarray:
+def _of_the_pair(model: LinearModel, view: PairView) -> np.ndarray:
     """Add up the terms of features that no single word owns (k)."""
-    extractor, sparse = predictor.extractor, predictor.bundle.sparse
-    total = np.zeros(len(predictor.manifest.labels))
-    for family, terms in _dense_terms(predictor, view):
+    extractor, sparse = model.extractor, model.bundle.sparse
+    total = np.zeros(model.bundle.dense.shape[1])
+    for family, terms in _dense_terms(model, view):
         if family != "cues":
             total += terms.sum(axis=0)
     for family, entries in extractor.sparse_entries(view):
@@ -162,11 +170,11 @@ def _of_the_pair(predictor: Predictor, view: PairView) -> np.ndarray:
     return total
 
 
-def _dense_terms(predictor: Predictor, view: PairView) -> Iterator[tuple[str, np.ndarray]]:
+def _dense_terms(model: LinearModel, view: PairView) -> Iterator[tuple[str, np.ndarray]]:
     """Yield each dense family's terms of the score (its width × k)."""
     first = 0
-    for family, block in predictor.extractor.dense_blocks(view):
-        weights = predictor.bundle.dense[first : first + block.shape[1]].astype(np.float64)
+    for family, block in model.extractor.dense_blocks(view):
+        weights = model.bundle.dense[first : first + block.shape[1]].astype(np.float64)
         yield family, block[0].astype(np.float32)[:, None] * weights
         first += block.shape[1]
 

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple, Self
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 
-from claimstance.bundle import Bundle, Manifest, read_bundle
+from claimstance.bundle import AnyBundle, Bundle, Manifest, read_bundle
 from claimstance.errors import BundleError, ClaimstanceError
-from claimstance.features import FeatureExtractor, Features
 from claimstance.lexicon import Lexicon
+from claimstance.linear import LinearModel
 from claimstance.records import Pair
-
-_CHUNK_PAIRS = 2048
-_CHUNK_CHARACTERS = 400_000
 
 
 class Prediction(NamedTuple):
@@ -37,20 +34,9 @@ class Predictor:
     >>> predictor.predict([("We did not send anyone.", "Fighters were sent.")])   # doctest: +SKIP
     """
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: AnyBundle) -> None:
         self.bundle = bundle
-        try:
-            self.lexicon = Lexicon(bundle.lexicons)
-        except (ClaimstanceError, TypeError, AttributeError, KeyError, ValueError) as error:
-            raise BundleError(f"the model's word lists are malformed ({error}); export the model again") from None
-        self.extractor = FeatureExtractor(self.lexicon, bundle.idf, bundle.manifest.families)
-        width = self.extractor([""], [""]).dense.shape[1]
-        if bundle.dense.shape[0] != width + 1:
-            raise BundleError(
-                f"the model weighs {bundle.dense.shape[0] - 1} dense features, its families have {width}; export it again"
-            )
-        # By label, so that weighing one label reads one run of memory.
-        self._sparse = np.asfortranarray(bundle.sparse)
+        self.model = open_model(bundle)
         self._is_stance = np.array([label != self.manifest.abstain_label for label in self.manifest.labels])
 
     @classmethod
@@ -79,13 +65,13 @@ class Predictor:
         quotes, claims = self._texts(pairs)
         return self.decide(self.probabilities(quotes, claims))
 
+    @property
+    def lexicon(self) -> Lexicon:
+        return self.model.lexicon
+
     def probabilities(self, quotes: Sequence[str], claims: Sequence[str]) -> np.ndarray:
         """Return the probability of every label of ``manifest.labels`` (n × k, float64)."""
-        scores = np.empty((len(quotes), len(self.manifest.labels)))
-        for start, stop in _chunks(quotes, claims):
-            features = self.extractor(quotes[start:stop], claims[start:stop])
-            scores[start:stop] = score(features, self.bundle.dense, self._sparse)
-        return softmax(scores)
+        return self.model.probabilities(quotes, claims)
 
     def decide(self, probabilities: np.ndarray) -> list[Prediction]:
         """Turn a table of probabilities (n × k) into predictions, abstaining below the model's threshold."""
@@ -127,34 +113,23 @@ def sides_read(quotes: Sequence[str], claims: Sequence[str], inputs: str) -> tup
     return (empty if inputs == "claim" else list(quotes)), (empty if inputs == "quote" else list(claims))
 
 
-def score(features: Features, dense: np.ndarray, sparse: np.ndarray) -> np.ndarray:
-    """Weigh features linearly; returns one score a pair and label (n × k, float64).
+class StanceModel(Protocol):
+    """What a model of any kind can do: give the probability of every label (n × k) for n quotes and claims."""
 
-    Sums run in a fixed order for every pair, so that a pair scores the same alone and in any batch.
+    lexicon: Lexicon
+
+    def probabilities(self, quotes: Sequence[str], claims: Sequence[str]) -> np.ndarray: ...
+
+
+def open_model(bundle: AnyBundle) -> StanceModel:
+    """Make a bundle ready to answer.
+
+    Raises:
+        ClaimstanceError: the bundle is malformed, or needs a package that is not installed.
     """
-    count, labels = features.dense.shape[0], dense.shape[1]
-    scores = np.empty((count, labels))
-    for label in range(labels):
-        weighed = np.einsum("nd,d->n", features.dense, dense[:-1, label])
-        hashed = sparse[:, label][features.slot] * features.value
-        scores[:, label] = weighed + dense[-1, label] + np.bincount(features.pair, weights=hashed, minlength=count)
-    return scores
+    if isinstance(bundle, Bundle):
+        return LinearModel(bundle)
+    # Its own packages are an extra, which linear models do without.
+    from claimstance.encoder import EncoderModel
 
-
-def softmax(scores: np.ndarray) -> np.ndarray:
-    """Return exp(s) / Σ exp(s) along the last axis."""
-    powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    return powers / powers.sum(axis=-1, keepdims=True)
-
-
-def _chunks(quotes: Sequence[str], claims: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """Yield bounds of chunks of limited pairs and characters; a longer pair is a chunk of its own."""
-    start = characters = 0
-    for index, (quote, claim) in enumerate(zip(quotes, claims, strict=True)):
-        size = len(quote) + len(claim)
-        if index > start and (index - start >= _CHUNK_PAIRS or characters + size > _CHUNK_CHARACTERS):
-            yield start, index
-            start, characters = index, 0
-        characters += size
-    if len(quotes) > start:
-        yield start, len(quotes)
+    return EncoderModel(bundle)

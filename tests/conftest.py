@@ -12,7 +12,8 @@ from claimstance.predictor import Predictor
 from claimstance.records import Pair, read_pairs, write_json_lines
 from training.config import Config
 from training.corpus import load_corpus
-from training.models import fit, read_lexicons
+from training.models import fit
+from training.preparation import read_lexicons
 
 ROOT = Path(__file__).resolve().parent.parent
 FAMILIES = {"overlap": 0.4, "cues": 1.0, "polarity": 1.0, "words": 0.3, "swaps": 0.3, "grams": 0.3, "outline": 1.0}

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from claimstance.bundle import FORMAT, LAYOUT, _checksum, bundle_digest, read_bundle, write_bundle
+from claimstance.bundle import FORMAT, LAYOUT, LINEAR, _checksum, bundle_digest, read_bundle, write_bundle
 from claimstance.errors import BundleError, ClaimstanceError
 from claimstance.files import sha256
 from claimstance.predictor import Predictor
 
-FILES = (LAYOUT.manifest, *LAYOUT.contents)
+FILES = (LAYOUT.manifest, *LAYOUT.contents(LINEAR))
 FLIPS = 200
 
 
@@ -200,3 +200,11 @@ def test_a_wrong_file_with_a_fitting_checksum_is_refused(
     with pytest.raises(ClaimstanceError) as caught:
         Predictor.load(copy)
     assert str(copy) in str(caught.value)
+
+
+def test_a_bundle_of_the_first_format_is_still_read(model_folder: Path, tmp_path: Path) -> None:
+    bundle = read_bundle(model_folder)
+    write_bundle(dataclasses.replace(bundle, manifest=dataclasses.replace(bundle.manifest, format=1)), tmp_path / "old")
+    assert "settings" not in json.loads((tmp_path / "old" / LAYOUT.manifest).read_text(encoding="utf-8"))
+    again = read_bundle(tmp_path / "old")
+    assert again.manifest == dataclasses.replace(bundle.manifest, format=1) and (again.dense == bundle.dense).all()

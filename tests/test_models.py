@@ -19,15 +19,9 @@ from claimstance.predictor import Predictor
 from claimstance.words import read_words
 from training.config import Config
 from training.corpus import LoadedCorpus, load_corpus
-from training.models import (
-    choose_temperature,
-    choose_threshold,
-    cross_validate,
-    fit,
-    inverse_document_frequency,
-    read_lexicons,
-    texts_of,
-)
+from training.linear import inverse_document_frequency
+from training.models import cross_validate, fit
+from training.preparation import choose_temperature, choose_threshold, read_lexicons
 
 
 def changed(config: Config, **parts: dict[str, Any]) -> Config:
@@ -52,6 +46,11 @@ def corpus(small_config: Config) -> LoadedCorpus:
 @pytest.fixture(scope="module")
 def fitted(quick: Config, corpus: LoadedCorpus) -> Predictor:
     return Predictor(fit(quick, corpus.splits["train"], corpus.splits["validation"], {}).bundle)
+
+
+def texts_of(data: datasets.Dataset) -> tuple[list[str], list[str], np.ndarray]:
+    """Quotes, claims and label indices of a split."""
+    return list(data["quote"]), list(data["claim"]), np.array(data["stance"])
 
 
 def labelled(rows: Sequence[tuple[str, str, str]], labels: Sequence[str]) -> datasets.Dataset:
@@ -86,7 +85,7 @@ def test_the_same_config_and_seed_give_the_same_bytes(quick: Config, corpus: Loa
 
 def test_a_small_model_reads_stances_of_events_it_has_not_seen(fitted: Predictor, corpus: LoadedCorpus) -> None:
     validation = corpus.splits["validation"]
-    quotes, claims, truth = texts_of(validation, "pair")
+    quotes, claims, truth = texts_of(validation)
     likeliest = fitted.probabilities(quotes, claims).argmax(axis=1)
     assert (likeliest == truth).mean() > np.bincount(truth).max() / truth.size + 0.05
 
@@ -110,7 +109,7 @@ def test_an_exported_model_is_calibrated_already(quick: Config, corpus: LoadedCo
     train, validation = corpus.splits["train"], corpus.splits["validation"]
     result = fit(changed(quick, model={"families": {"cues": 1.0}, "C": 0.003}), train, validation, {})
     assert result.temperature != pytest.approx(1, abs=0.02)
-    quotes, claims, truth = texts_of(validation, "pair")
+    quotes, claims, truth = texts_of(validation)
     probabilities = Predictor(result.bundle).probabilities(quotes, claims)
     assert choose_temperature(np.log(probabilities), truth) == pytest.approx(1, abs=0.01)
 
@@ -122,7 +121,7 @@ def test_the_bundle_gives_the_probabilities_of_the_fitted_model(
     validation = corpus.splits["validation"]
     config = changed(quick, model={"mismatched": mismatched})
     result = fit(config, corpus.splits["train"], validation, {})
-    quotes, claims, _ = texts_of(validation, "pair")
+    quotes, claims, _ = texts_of(validation)
     # Those of the validation pairs, without the mismatched ones that it was calibrated with.
     assert result.probabilities.shape == (len(validation), 4)
     np.testing.assert_allclose(Predictor(result.bundle).probabilities(quotes, claims), result.probabilities, atol=1e-5)
@@ -159,7 +158,7 @@ def test_the_threshold_is_found_wherever_the_abstain_label_stands() -> None:
 
 
 def test_a_model_abstains_below_its_threshold_and_nowhere_else(fitted: Predictor, corpus: LoadedCorpus) -> None:
-    quotes, claims, _ = texts_of(corpus.splits["validation"], "pair")
+    quotes, claims, _ = texts_of(corpus.splits["validation"])
     threshold = fitted.manifest.threshold
     for prediction in fitted.predict(list(zip(quotes, claims, strict=True))):
         assert (prediction.stance is None) == (prediction.confidence < threshold)
@@ -192,7 +191,7 @@ def test_a_model_of_two_labels_gives_both_probabilities(quick: Config) -> None:
     data = opinions(labels)
     result = fit(config, data, data, {})
     predictor = Predictor(result.bundle)
-    np.testing.assert_allclose(predictor.probabilities(*texts_of(data, "pair")[:2]), result.probabilities, atol=1e-5)
+    np.testing.assert_allclose(predictor.probabilities(*texts_of(data)[:2]), result.probabilities, atol=1e-5)
     pairs = [("أكد المدير وصول الشحنة", "وصلت الشحنة"), ("نفى المدير وصول الشحنة", "وصلت الشحنة")]
     predictions = predictor.predict(pairs)
     assert [prediction.stance for prediction in predictions] == ["agree", "disagree"]
@@ -229,7 +228,7 @@ def test_mismatched_pairs_teach_a_model_to_abstain_on_claims_of_other_events(
     quick: Config, corpus: LoadedCorpus
 ) -> None:
     train, validation = corpus.splits["train"], corpus.splits["validation"]
-    quotes, claims, _ = texts_of(validation, "pair")
+    quotes, claims, _ = texts_of(validation)
     events = validation["event"][:]
     half = len(quotes) // 2
     moved = [

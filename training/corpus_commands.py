@@ -20,7 +20,7 @@ from training.composition import Figure, agreement_of, figures_of, read_annotati
 from training.corpus import SPLITS, check_splits, dataset_of
 from training.exchange import FORMATS, LABELLING_CONFIG, convert
 from training.leakage import BOUND, Certificate, certificate, skeleton_duplicates
-from training.models import read_lexicons
+from training.preparation import read_lexicons
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -2,36 +2,44 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 from claimstance.bundle import bundle_digest, write_bundle
 from evaluation.evidence import BLIND, Record, write_record
-from training.config import Config
+from training.config import Config, PairLinear
 from training.corpus import LoadedCorpus
-from training.models import Fitted, fit
+from training.models import Fitted, Workshop, fit
 
 
 def blind_variants(config: Config) -> dict[str, Config]:
-    """Return the run's blind variants by what they read; a run that reads one side alone has none."""
+    """Return the run's blind variants by what they read; a run that reads one side alone has none.
+
+    Cue words alone are read by a linear model, whatever kind the run's is.
+    """
     model = config.model
     if model.inputs != "pair":
         return {}
-    cues = {name: value for name, value in model.families.items() if name == "cues"} or {"cues": 1.0}
-    changes = ({"inputs": "quote"}, {"inputs": "claim"}, {"families": cues})
+    linear = model if isinstance(model, PairLinear) else PairLinear(families={"cues": 1.0}, lexicons=model.lexicons)
+    blind = (
+        model.model_copy(update={"inputs": "quote"}),
+        model.model_copy(update={"inputs": "claim"}),
+        linear.model_copy(update={"families": {"cues": linear.families.get("cues", 1.0)}}),
+    )
     return {
         name: config.model_copy(
             update={
                 "name": f"{config.name}-{_slug(name)}",
-                "model": model.model_copy(update={**change, "mismatched": 0.0}),
+                "model": variant.model_copy(update={"mismatched": 0.0}),
             }
         )
-        for name, change in zip(BLIND, changes, strict=True)
+        for name, variant in zip(BLIND, blind, strict=True)
     }
 
 
 def other_seeds(config: Config) -> dict[str, Config]:
     """Return the run with its further seeds; none where training draws nothing."""
-    if not config.model.mismatched:
+    if not config.model.mismatched and isinstance(config.model, PairLinear):
         return {}
     seeds = range(config.seed + 1, config.seed + config.evaluation.seeds)
     return {str(seed): config.model_copy(update={"seed": seed}) for seed in seeds}
@@ -53,8 +61,15 @@ def write_evidence(config: Config, corpus: LoadedCorpus, fitted: Fitted, bundle:
         names[kind] = {}
         for name, variant in variants.items():
             part = f"{kind}-{_slug(name)}"
-            trained = fit(variant, corpus.splits["train"], corpus.splits["validation"], corpus.trained_on(config.name))
-            write_bundle(trained.bundle, folder / part)
+            with tempfile.TemporaryDirectory() as files:
+                trained = fit(
+                    variant,
+                    corpus.splits["train"],
+                    corpus.splits["validation"],
+                    corpus.trained_on(config.name),
+                    Workshop(Path(files)),
+                )
+                write_bundle(trained.bundle, folder / part)
             digests[part] = bundle_digest(folder / part)
             names[kind][name] = part
     record = Record(bundle_digest(bundle), corpus.digests["validation"], names["blind"], names["seed"], digests)

@@ -23,7 +23,7 @@ from evaluation.scoring import FIELDS, LabelledPairs
 from training.config import Config
 from training.corpus import SPLITS, LoadedCorpus, load_corpus
 from training.evidence import write_evidence
-from training.models import cross_validate, fit
+from training.models import Workshop, cross_validate, fit
 from training.tracking import (
     DataInput,
     Evidence,
@@ -129,9 +129,7 @@ def check_replaceable(export: Path) -> None:
     Raises:
         ClaimstanceError: it is a file, or something else is in it.
     """
-    if export.exists() and (
-        not export.is_dir() or {file.name for file in export.iterdir()} - {*LAYOUT.contents, LAYOUT.manifest}
-    ):
+    if export.exists() and (not export.is_dir() or not all(LAYOUT.may_hold(file.name) for file in export.iterdir())):
         raise ClaimstanceError(f"{export}: holds something else than an exported model; name another folder in export")
 
 
@@ -140,8 +138,10 @@ def _train(config: Config, corpus: LoadedCorpus, tracker: MlflowTracker | NullTr
     with tracker.run(config.name, config.description) as run:
         run.record(_inputs(config, corpus))
         train, validation = corpus.splits["train"], corpus.splits["validation"]
-        fitted = fit(config, train, validation, corpus.trained_on(config.name))
-        write_bundle(fitted.bundle, folder)
+        with tempfile.TemporaryDirectory() as files:
+            workshop = Workshop(Path(files), report=lambda values, step: run.record([Figures(values, step)]))
+            fitted = fit(config, train, validation, corpus.trained_on(config.name), workshop)
+            write_bundle(fitted.bundle, folder)
         say(f"{config.name}: fitting what it is judged by (blind variants, other seeds)")
         write_evidence(config, corpus, fitted, folder, evidence_folder(folder))
         say(f"{config.name}: evaluating on validation")

@@ -16,12 +16,14 @@ from typing import Any
 import datasets
 import filelock
 
+from claimstance.bundle import ENCODER, LINEAR, read_bundle
 from claimstance.errors import ClaimstanceError
 from evaluation.evidence import evidence_folder
 
 CHAMPION = "champion"
 _DIGEST_TAG = "bundle_sha256"
 _EVIDENCE = "evidence"
+_NEEDED = {LINEAR: (), ENCODER: ("onnxruntime", "tokenizers")}
 _TIMEOUT_S = 5
 
 
@@ -34,9 +36,10 @@ class Params:
 
 @dataclass(frozen=True)
 class Metrics:
-    """Figures of a run."""
+    """Figures of a run, at a ``step`` of its training if they change with it."""
 
     values: dict[str, float]
+    step: int | None = None
 
 
 @dataclass(frozen=True)
@@ -239,8 +242,8 @@ class MlflowTracker:
         match report:
             case Params(values):
                 mlflow.log_params(values)
-            case Metrics(values):
-                mlflow.log_metrics(values)
+            case Metrics(values, step):
+                mlflow.log_metrics(values, step=step)
             case Tags(values):
                 mlflow.set_tags(values)
             case Evidence(path, split):
@@ -265,7 +268,7 @@ class MlflowTracker:
             artifacts={"bundle": str(model.bundle)},
             code_paths=[str(root.parent / "claimstance")],
             signature=ModelSignature(Schema(inputs), Schema(outputs)),
-            pip_requirements=["numpy>=2", "pandas", "rich"],
+            pip_requirements=["numpy>=2", "pandas", "rich", *_NEEDED[read_bundle(model.bundle).manifest.kind]],
             registered_model_name=self._model,
         )
         version = str(info.registered_model_version)

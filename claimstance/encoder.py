@@ -1,0 +1,133 @@
+"""A fine-tuned encoder of a bundle: its tokenizer reads claim and quote as a pair, its ONNX graph scores them.
+
+Needs the extra ``encoder`` (onnxruntime and tokenizers); no torch and no transformers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from claimstance.bundle import EncoderBundle
+from claimstance.errors import BundleError, ClaimstanceError
+from claimstance.linear import read_lexicon, softmax
+
+try:
+    import onnxruntime
+    import tokenizers
+except ImportError as error:
+    raise ClaimstanceError(
+        f"this model is an encoder, which needs {error.name}: pip install 'claimstance[encoder]'"
+    ) from None
+
+_BATCH = 32
+_MULTIPLE = 8
+"""Lengths are padded to multiples of this: every new shape costs time and memory."""
+
+
+@dataclass(frozen=True)
+class EncoderSettings:
+    """How an encoder of a bundle is run: tokens of a pair at most, claim and quote together; the token that pads; whether
+    the graph takes token types; what its scores are divided by; and ``fp32`` or ``int8`` weights."""
+
+    max_tokens: int
+    pad_token: int
+    token_types: bool
+    temperature: float
+    precision: str
+
+    def __post_init__(self) -> None:
+        sound = (
+            isinstance(self.max_tokens, int)
+            and self.max_tokens >= 8
+            and isinstance(self.pad_token, int)
+            and self.pad_token >= 0
+            and isinstance(self.token_types, bool)
+            and isinstance(self.temperature, float)
+            and self.temperature > 0
+            and self.precision in ("fp32", "int8")
+        )
+        if not sound:
+            raise BundleError(f"settings {asdict(self)} are not an encoder's; export the model again")
+
+
+class PairTokenizer:
+    """Turns quotes and claims into token ids, the claim first; a pair that is too long loses tokens of its longer side.
+
+    Args:
+        tokenizer: the text of ``tokenizer.json``.
+        max_tokens: of a pair, special tokens included.
+        inputs: what the model reads: ``pair``, ``quote`` or ``claim``.
+    """
+
+    def __init__(self, tokenizer: str, max_tokens: int, inputs: str) -> None:
+        try:
+            self._tokenizer = tokenizers.Tokenizer.from_str(tokenizer)
+        except Exception as error:
+            # The library raises plain Exceptions; whatever it is, the file cannot be used.
+            raise BundleError(f"tokenizer cannot be read ({error}); export the model again") from None
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(max_tokens, strategy="longest_first")
+        self._inputs = inputs
+
+    def __call__(self, quotes: Sequence[str], claims: Sequence[str]) -> list[tokenizers.Encoding]:
+        """Encode pairs; an encoding with ``overflowing`` parts was truncated."""
+        if self._inputs == "pair":
+            return self._tokenizer.encode_batch(list(zip(claims, quotes, strict=True)))
+        return self._tokenizer.encode_batch(list(quotes if self._inputs == "quote" else claims))
+
+
+class EncoderModel:
+    """Scores pairs with an encoder.
+
+    Raises:
+        BundleError: the graph, the tokenizer or the settings cannot be used.
+    """
+
+    def __init__(self, bundle: EncoderBundle) -> None:
+        manifest = bundle.manifest
+        try:
+            self.settings = EncoderSettings(**manifest.settings)
+        except TypeError as error:
+            raise BundleError(f"settings are not an encoder's ({error}); export the model again") from None
+        self.lexicon = read_lexicon(bundle.lexicons)
+        self._labels = len(manifest.labels)
+        self._tokenize = PairTokenizer(
+            bundle.tokenizer.read_text(encoding="utf-8"), self.settings.max_tokens, manifest.inputs
+        )
+        try:
+            self._session = onnxruntime.InferenceSession(bundle.network, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            raise BundleError(f"{bundle.network}: no graph that can be run ({error}); export the model again") from None
+        self._inputs = [entry.name for entry in self._session.get_inputs()]
+
+    def probabilities(self, quotes: Sequence[str], claims: Sequence[str]) -> np.ndarray:
+        """Return the probability of every label (n × k); a pair's differs between batches by rounding alone."""
+        return softmax(self.scores(quotes, claims) / self.settings.temperature)
+
+    def scores(self, quotes: Sequence[str], claims: Sequence[str]) -> np.ndarray:
+        """Return the scores of every label before the temperature (n × k, float64)."""
+        scores = np.empty((len(quotes), self._labels))
+        if not len(quotes):
+            return scores
+        encodings = self._tokenize(quotes, claims)
+        order = np.argsort([len(encoding.ids) for encoding in encodings], kind="stable")
+        for start in range(0, order.size, _BATCH):
+            batch = order[start : start + _BATCH]
+            feed = self._padded([encodings[index] for index in batch])
+            scores[batch] = self._session.run(None, feed)[0]
+        return scores
+
+    def _padded(self, encodings: Sequence[tokenizers.Encoding]) -> dict[str, np.ndarray]:
+        longest = max(len(encoding.ids) for encoding in encodings)
+        width = min(-(-longest // _MULTIPLE) * _MULTIPLE, max(self.settings.max_tokens, longest))
+        ids = np.full((len(encodings), width), self.settings.pad_token, dtype=np.int64)
+        mask, types = np.zeros_like(ids), np.zeros_like(ids)
+        for row, encoding in enumerate(encodings):
+            ids[row, : len(encoding.ids)] = encoding.ids
+            mask[row, : len(encoding.ids)] = 1
+            types[row, : len(encoding.ids)] = encoding.type_ids
+        feed = {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
+        return {name: feed[name] for name in self._inputs}

@@ -1,0 +1,58 @@
+"""Checkpoints of a run that may be killed: each is listed with its digests as it is written, and only listed ones are read.
+
+Resuming reads optimiser and random states, which are pickles; so a checkpoint that the run did not write itself, or that was
+altered since, is refused.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+
+from claimstance.errors import ClaimstanceError
+from claimstance.files import read_text, replacing, sha256
+
+_LIST = "written.json"
+
+
+class RecordCheckpoints(TrainerCallback):
+    """Lists every file of a checkpoint, with its SHA-256, beside the checkpoints when it is saved."""
+
+    def on_save(self, args: Any, state: Any, control: Any, **others: Any) -> None:
+        if state.is_world_process_zero:
+            folder = Path(args.output_dir)
+            name = f"checkpoint-{state.global_step}"
+            written = {kept: files for kept, files in _written(folder).items() if (folder / kept).is_dir()}
+            with replacing(folder / _LIST) as file:
+                json.dump({**written, name: _digests(folder / name)}, file, indent=1)
+
+
+def last_checkpoint(folder: Path | None) -> str | None:
+    """Return the newest checkpoint that was wholly written; None where the run was killed before its first.
+
+    Raises:
+        ClaimstanceError: a file of it is not the one that the run wrote.
+    """
+    if folder is None or not folder.is_dir():
+        return None
+    written = _written(folder)
+    whole = [name for name in written if (folder / name).is_dir()]
+    if not whole:
+        return None
+    name = max(whole, key=lambda name: int(name.rpartition("-")[2]))
+    if _digests(folder / name) != written[name]:
+        raise ClaimstanceError(
+            f"{folder / name}: not as the run wrote it, so it is not read; remove this checkpoint to resume from the one before"
+        )
+    return str(folder / name)
+
+
+def _written(folder: Path) -> dict[str, dict[str, str]]:
+    return json.loads(read_text(folder / _LIST)) if (folder / _LIST).is_file() else {}
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    return {str(path.relative_to(folder)): sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}

@@ -1,0 +1,188 @@
+"""Fine-tuning a pretrained encoder on (claim, quote) pairs with transformers' Trainer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
+from transformers.trainer_utils import set_seed
+
+from claimstance.bundle import ENCODER, LAYOUT, EncoderBundle, Manifest
+from claimstance.encoder import EncoderModel, EncoderSettings, PairTokenizer
+from claimstance.errors import ClaimstanceError
+from training.checkpoints import last_checkpoint
+from training.config import Config, Encoder
+from training.models import Workshop
+from training.onnx_export import export_onnx
+from training.preparation import Examples, calibrate, read_lexicons
+from training.trainer import Collator, StanceTrainer, macro_f1_of
+
+
+@dataclass(frozen=True)
+class LearnedEncoder:
+    """A fine-tuned encoder: the network, its tokenizer as text, how it pads, and where its graph is to be written."""
+
+    config: Config
+    network: PreTrainedModel
+    tokenizer: str
+    settings: EncoderSettings
+    held_out: Examples
+    folder: Path
+
+    def scores(self, quotes: Sequence[str], claims: Sequence[str]) -> np.ndarray:
+        """Return one score a pair and label (n × k), as torch gives them in 32 bits."""
+        encoded = _encode(self.tokenizer, self.config, Examples(list(quotes), list(claims), np.zeros(len(quotes)), 0))
+        self.network.eval()
+        collate = Collator(self.settings)
+        scores = np.empty((len(encoded), len(self.config.labels.all)))
+        order = np.argsort([len(row["input_ids"]) for row in encoded], kind="stable")
+        with torch.inference_mode():
+            for start in range(0, order.size, 64):
+                batch = order[start : start + 64]
+                inputs = collate([encoded[index] for index in batch])
+                del inputs["labels"]
+                scores[batch] = self.network(**inputs).logits.float().numpy()
+        return scores
+
+    def bundle(self, manifest: Manifest, temperature: float) -> EncoderBundle:
+        """Export the graph, hold it to the parity gates, and make the bundle; int8 scores are calibrated anew."""
+        tokenizer = self.folder / LAYOUT.tokenizer
+        tokenizer.write_text(self.tokenizer, encoding="utf-8")
+        lexicons = read_lexicons(self.config.model.lexicons)
+        expected = self.scores(self.held_out.quotes, self.held_out.claims)
+
+        def made(network: Path, settings: EncoderSettings, threshold: float) -> EncoderBundle:
+            whole = replace(manifest, kind=ENCODER, threshold=threshold, settings=asdict(settings))
+            return EncoderBundle(whole, network, tokenizer, lexicons)
+
+        settings = replace(self.settings, temperature=temperature)
+        network = export_onnx(self.network, self.folder, "fp32")
+        exported = made(network, settings, manifest.threshold)
+        check_exact(expected, EncoderModel(exported).scores(self.held_out.quotes, self.held_out.claims))
+        if self.config.model.precision == "fp32":
+            return exported
+        network = export_onnx(self.network, self.folder, "int8")
+        settings = replace(settings, precision="int8")
+        scores = EncoderModel(made(network, settings, 0.0)).scores(self.held_out.quotes, self.held_out.claims)
+        check_close(self.config, self.held_out.truth, expected, scores)
+        found = calibrate(self.config, scores, self.held_out.truth)
+        return made(network, replace(settings, temperature=found.temperature), found.threshold)
+
+
+def check_exact(expected: np.ndarray, given: np.ndarray, bound: float = 1e-4) -> None:
+    """Make sure that an exported graph scores as torch does, label by label.
+
+    Raises:
+        ClaimstanceError: a score (n × k) differs by more than ``bound``.
+    """
+    largest = float(np.abs(expected - given).max()) if expected.size else 0.0
+    if not largest <= bound:
+        raise ClaimstanceError(
+            f"the exported graph differs from the trained model by {largest:.2g} on a score, expected at most {bound:g}; "
+            f"the exporter does not fit this architecture: train another checkpoint"
+        )
+
+
+def check_close(
+    config: Config, truth: np.ndarray, expected: np.ndarray, given: np.ndarray, bound: float = 0.005
+) -> None:
+    """Make sure that quantised weights cost little macro-F1 over the stances.
+
+    Raises:
+        ClaimstanceError: it falls by more than ``bound``.
+    """
+    before, after = (macro_f1_of(config, scores, truth) for scores in (expected, given))
+    if before - after > bound:
+        raise ClaimstanceError(
+            f"int8 weights cost {100 * (before - after):.1f} points of macro-F1 ({before:.3f} → {after:.3f}), expected at most "
+            f"{100 * bound:.1f}; export with model.precision: fp32"
+        )
+
+
+def learn(config: Config, train: Examples, held_out: Examples, workshop: Workshop | None) -> LearnedEncoder:
+    """Fine-tune the checkpoint of a run; the weights that did best on ``held_out`` are kept.
+
+    Raises:
+        ClaimstanceError: the checkpoint cannot be had or used, or there is no folder to work in.
+    """
+    if workshop is None:
+        raise ClaimstanceError(
+            f"{config.name}: an encoder is not cross-validated; set evaluation.cross_validation to 0"
+        )
+    model = config.model
+    set_seed(config.seed)
+    network, tokenizer = load_checkpoint(model, config.labels.all)
+    settings = EncoderSettings(
+        max_tokens=model.max_tokens,
+        pad_token=network.config.pad_token_id or 0,
+        token_types=getattr(network.config, "type_vocab_size", 0) > 1,
+        temperature=1.0,
+        precision="fp32",
+    )
+    encoded = [_encode(tokenizer, config, examples) for examples in (train, held_out)]
+    for name, rows in zip(("train", "validation"), encoded, strict=True):
+        workshop.report({f"truncated_{name}_pairs": sum(row.pop("truncated") for row in rows)}, 0)
+    trainer = StanceTrainer(config, network, Collator(settings), *encoded, workshop)
+    trainer.train(resume_from_checkpoint=last_checkpoint(workshop.checkpoints) if workshop.resume else None)
+    best = trainer.accelerator.unwrap_model(trainer.model).to("cpu").float()
+    return LearnedEncoder(config, best, tokenizer, settings, held_out, workshop.folder)
+
+
+def load_checkpoint(model: Encoder, labels: Sequence[str]) -> tuple[PreTrainedModel, str]:
+    """Load a checkpoint with a head of fresh weights for ``labels``, and its tokenizer as text; no code of it is run.
+
+    Raises:
+        ClaimstanceError: it cannot be had, is no encoder, or has no fast tokenizer.
+    """
+    where: dict[str, Any] = {"revision": model.revision, "trust_remote_code": False}
+    if Path(model.checkpoint).is_dir():
+        where["local_files_only"] = True
+    try:
+        settings = AutoConfig.from_pretrained(
+            model.checkpoint,
+            num_labels=len(labels),
+            id2label=dict(enumerate(labels)),
+            label2id={label: index for index, label in enumerate(labels)},
+            **where,
+        )
+        network = AutoModelForSequenceClassification.from_pretrained(
+            model.checkpoint,
+            config=settings,
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,
+            dtype=torch.float32,
+            **where,
+        )
+        tokenizer = AutoTokenizer.from_pretrained(model.checkpoint, **where)
+    except (OSError, ValueError) as error:
+        reason = re.sub(r"\s+", " ", str(error))[:160]
+        raise ClaimstanceError(
+            f"checkpoint {model.checkpoint!r} cannot be loaded ({type(error).__name__}: {reason}). Three ways out: name a "
+            f"folder with config.json, model.safetensors and tokenizer.json in model.checkpoint; connect to the network "
+            f"so that a model of the hub can be fetched, its name spelled in full; or train without pretrained weights, "
+            f"with configs/pair-linear.yaml"
+        ) from None
+    if not tokenizer.is_fast:
+        raise ClaimstanceError(
+            f"checkpoint {model.checkpoint!r} has no tokenizer.json, which inference needs; convert its tokenizer first"
+        )
+    return network, tokenizer.backend_tokenizer.to_str()
+
+
+def _encode(tokenizer: str, config: Config, examples: Examples) -> list[dict[str, Any]]:
+    encodings = PairTokenizer(tokenizer, config.model.max_tokens, config.model.inputs)(examples.quotes, examples.claims)
+    return [
+        {
+            "input_ids": encoding.ids,
+            "token_type_ids": encoding.type_ids,
+            "truncated": bool(encoding.overflowing),
+            "labels": int(label),
+        }
+        for encoding, label in zip(encodings, examples.truth, strict=True)
+    ]

@@ -1,0 +1,210 @@
+"""transformers' Trainer as this project runs it: its losses, learning rates by layer, evaluation and records."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import EarlyStoppingCallback, PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
+
+from claimstance.encoder import EncoderSettings
+from evaluation import metrics
+from training.checkpoints import RecordCheckpoints
+from training.config import Config
+from training.models import Workshop
+
+_MULTIPLE = 8
+_LOGGED_STEPS = 10
+
+
+class Collator:
+    """Pads a batch to its longest pair, rounded up, so that few shapes occur."""
+
+    def __init__(self, settings: EncoderSettings) -> None:
+        self._settings = settings
+
+    def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        longest = max(len(row["input_ids"]) for row in rows)
+        width = min(-(-longest // _MULTIPLE) * _MULTIPLE, max(longest, self._settings.max_tokens))
+        ids = torch.full((len(rows), width), self._settings.pad_token)
+        mask, types = torch.zeros_like(ids), torch.zeros_like(ids)
+        for index, row in enumerate(rows):
+            size = len(row["input_ids"])
+            ids[index, :size] = torch.tensor(row["input_ids"])
+            types[index, :size] = torch.tensor(row["token_type_ids"])
+            mask[index, :size] = 1
+        batch = {"input_ids": ids, "attention_mask": mask, "labels": torch.tensor([row["labels"] for row in rows])}
+        return batch | ({"token_type_ids": types} if self._settings.token_types else {})
+
+
+class StanceTrainer(Trainer):
+    """A Trainer of one run.
+
+    Args:
+        config: the run; its model is an encoder.
+        network: the network to train.
+        collator: pads batches.
+        train: encoded training pairs.
+        held_out: encoded validation pairs.
+        workshop: where it keeps checkpoints, and whom it tells of each step.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        network: PreTrainedModel,
+        collator: Collator,
+        train: list[dict[str, Any]],
+        held_out: list[dict[str, Any]],
+        workshop: Workshop,
+    ) -> None:
+        self._config = config
+        model = config.model
+        if model.freeze_embeddings:
+            network.get_input_embeddings().weight.requires_grad_(False)
+        super().__init__(
+            model=network,
+            args=_arguments(config, len(train), workshop),
+            data_collator=collator,
+            train_dataset=train,
+            eval_dataset=held_out,
+            compute_loss_func=_loss(config, [row["labels"] for row in train]),
+            compute_metrics=lambda given: {metrics.MACRO_F1: macro_f1_of(config, given.predictions, given.label_ids)},
+            callbacks=[EarlyStoppingCallback(model.patience), _Report(workshop), RecordCheckpoints()],
+        )
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """Give each layer its learning rate: the head the whole, every layer below it ``layer_decay`` times as much."""
+        if self.optimizer is None:
+            arguments = self.args
+            self.optimizer = torch.optim.AdamW(
+                parameter_groups(
+                    self.model, arguments.learning_rate, self._config.model.layer_decay, arguments.weight_decay
+                ),
+                lr=arguments.learning_rate,
+            )
+        return self.optimizer
+
+
+def parameter_groups(network: torch.nn.Module, rate: float, decay: float, weight_decay: float) -> list[dict[str, Any]]:
+    """Return AdamW groups by layer: the head at ``rate``, the layers below it at ``rate · decay``, ``rate · decay²`` and so on,
+    the embeddings lowest (Howard & Ruder, ACL 2018); biases and norms bear no weight decay."""
+    depth = 1 + max(
+        (layer for name, _ in network.named_parameters() if (layer := _layer_of(name)) is not None), default=-1
+    )
+    groups: dict[tuple[int, bool], dict[str, Any]] = {}
+    for name, parameter in network.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        layer = _layer_of(name)
+        below = depth + 1 if "embedding" in name.lower() else 0 if layer is None else depth - layer
+        decayed = parameter.ndim > 1
+        group = groups.setdefault(
+            (below, decayed),
+            {"params": [], "lr": rate * decay**below, "weight_decay": weight_decay if decayed else 0.0},
+        )
+        group["params"].append(parameter)
+    return list(groups.values())
+
+
+def _layer_of(name: str) -> int | None:
+    parts = name.split(".")
+    for before, number in itertools.pairwise(parts):
+        if before in ("layer", "layers", "h", "block") and number.isdigit():
+            return int(number)
+    return None
+
+
+def macro_f1_of(config: Config, scores: np.ndarray, truth: np.ndarray) -> float:
+    """Return macro-F1 over the stances of the likeliest label."""
+    labels = config.labels.all
+    confusion = metrics.confusion_matrix(truth, scores.argmax(axis=1), len(labels))
+    return metrics.macro_f1(confusion, [labels.index(label) for label in config.labels.stances])
+
+
+def _arguments(config: Config, pairs: int, workshop: Workshop) -> TrainingArguments:
+    model = config.model
+    # Trainer divides the batches of an epoch among processes by itself; only the steps between evaluations are ours to count.
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    updates = max(1, math.ceil(pairs / (model.batch_size * model.accumulate * processes)))
+    between = max(1, updates // model.evaluations)
+    return TrainingArguments(
+        output_dir=str(workshop.checkpoints or workshop.folder / "checkpoints"),
+        num_train_epochs=model.epochs,
+        per_device_train_batch_size=model.batch_size,
+        per_device_eval_batch_size=64,
+        gradient_accumulation_steps=model.accumulate,
+        learning_rate=model.learning_rate,
+        weight_decay=model.weight_decay,
+        warmup_steps=model.warmup,
+        lr_scheduler_type="linear",
+        bf16=_has_bf16() if model.bf16 is None else model.bf16,
+        train_sampling_strategy="group_by_length",
+        eval_strategy="steps",
+        eval_steps=between,
+        save_strategy="steps",
+        save_steps=between,
+        save_total_limit=2,
+        load_best_model_at_end=True,
+        metric_for_best_model=metrics.MACRO_F1,
+        greater_is_better=True,
+        logging_steps=min(_LOGGED_STEPS, between),
+        seed=config.seed,
+        use_cpu=not torch.cuda.is_available(),
+        dataloader_pin_memory=torch.cuda.is_available(),
+        ddp_find_unused_parameters=False,
+        report_to="none",
+        remove_unused_columns=False,
+        label_names=["labels"],
+    )
+
+
+def _has_bf16() -> bool:
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported()
+    return torch.cpu._is_avx512_bf16_supported() if hasattr(torch.cpu, "_is_avx512_bf16_supported") else False
+
+
+def _loss(config: Config, truth: Sequence[int]):
+    """Return the loss of a run: cross-entropy or focal, over weighed labels, a mean over the pairs of an update."""
+    labels = len(config.labels.all)
+    counts = np.bincount(truth, minlength=labels)
+    weights = torch.ones(labels)
+    if config.model.class_weight == "balanced":
+        weights = torch.tensor(len(truth) / (labels * np.maximum(counts, 1)), dtype=torch.float32)
+    gamma = config.model.focal_gamma
+
+    def loss(outputs: Any, truth: torch.Tensor, num_items_in_batch: torch.Tensor | int | None = None) -> torch.Tensor:
+        logits = outputs["logits"].float()
+        log_likelihood = torch.log_softmax(logits, dim=-1).gather(1, truth[:, None])[:, 0]
+        surprise = -log_likelihood * (1 - log_likelihood.exp()) ** gamma
+        weighed = surprise * weights.to(logits.device)[truth]
+        return weighed.sum() / (num_items_in_batch if num_items_in_batch is not None else truth.numel())
+
+    return loss
+
+
+class _Report(TrainerCallback):
+    """Tells the workshop every figure that the Trainer logs, with its step."""
+
+    def __init__(self, workshop: Workshop) -> None:
+        self._workshop = workshop
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **others: Any) -> None:
+        if state.is_world_process_zero:
+            names = {
+                "loss": "train_loss",
+                "learning_rate": "learning_rate",
+                "grad_norm": "gradient_norm",
+                "epoch": "epoch",
+            }
+            names |= {
+                name: name.replace("eval_", "step_validation_") for name in ("eval_loss", f"eval_{metrics.MACRO_F1}")
+            }
+            figures = {ours: float(logs[theirs]) for theirs, ours in names.items() if logs and theirs in logs}
+            self._workshop.report(figures, state.global_step)
