@@ -93,6 +93,7 @@ def _quiet_libraries() -> None:
     """Keep the libraries' own progress and advice off the screen; what goes wrong is still raised."""
     warnings.filterwarnings("ignore", module=r"mlflow|datasets|google|pydantic")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     logging.getLogger("alembic").setLevel(logging.ERROR)
     datasets.disable_progress_bars()

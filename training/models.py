@@ -13,6 +13,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from claimstance.bundle import AnyBundle, Manifest
 from claimstance.errors import ClaimstanceError
+from claimstance.predictor import Predictor
 from evaluation import metrics
 from training import linear
 from training.config import Config, Encoder
@@ -44,7 +45,7 @@ class Workshop:
 @dataclass(frozen=True)
 class Fitted:
     """A fitted bundle; what was chosen on validation: ``temperature`` divides the scores of the plain fit; and the
-    ``probabilities`` (n × k) that the fitted model gives the validation pairs, before it is made a bundle."""
+    ``probabilities`` (n × k) that the fitted model gives the validation pairs, before it is written."""
 
     bundle: AnyBundle
     temperature: float
@@ -80,7 +81,11 @@ def fit(
         trained_on=trained_on,
     )
     bundle = learned.bundle(manifest, found.temperature)
-    return Fitted(bundle, found.temperature, found.probabilities[: held_out.originals])
+    probabilities = found.probabilities
+    if bundle.manifest.settings.get("precision") == "int8":
+        # Quantised, it is another model, which the parity gate has let pass: what it says here is what it has to say later.
+        probabilities = Predictor(bundle).probabilities(held_out.quotes, held_out.claims)
+    return Fitted(bundle, found.temperature, probabilities[: held_out.originals])
 
 
 def learn(config: Config, train: Examples, held_out: Examples, workshop: Workshop | None) -> Learned:

@@ -10,7 +10,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import EarlyStoppingCallback, PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
+from transformers import (
+    EarlyStoppingCallback,
+    PreTrainedModel,
+    ProgressCallback,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
 
 from claimstance.encoder import EncoderSettings
 from evaluation import metrics
@@ -77,6 +84,9 @@ class StanceTrainer(Trainer):
             compute_metrics=lambda given: {metrics.MACRO_F1: macro_f1_of(config, given.predictions, given.label_ids)},
             callbacks=[EarlyStoppingCallback(model.patience), _Report(workshop), RecordCheckpoints()],
         )
+        # Its own bar stays; what it prints of every step is told to the workshop instead.
+        self.remove_callback(ProgressCallback)
+        self.add_callback(_Progress)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Give each layer its learning rate: the head the whole, every layer below it ``layer_decay`` times as much."""
@@ -187,6 +197,13 @@ def _loss(config: Config, truth: Sequence[int]):
         return weighed.sum() / (num_items_in_batch if num_items_in_batch is not None else truth.numel())
 
     return loss
+
+
+class _Progress(ProgressCallback):
+    """The Trainer's progress bar with the time that is left, and no figures between."""
+
+    def on_log(self, *arguments: Any, **others: Any) -> None:
+        """Print nothing."""
 
 
 class _Report(TrainerCallback):
