@@ -39,11 +39,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "configs", nargs="+", metavar="CONFIG", help="YAML file of one run, such as configs/pair-linear.yaml"
     )
+    parser.add_argument(
+        "--resume", metavar="RUN", help="id of a tracked run of an encoder that was killed, to go on with"
+    )
     options = parser.parse_args(arguments)
-    return reporting_errors(lambda: _train(options.configs), "training")
+    return reporting_errors(lambda: _train(options.configs, options.resume), "training")
 
 
-def _train(paths: Sequence[str]) -> None:
+def _train(paths: Sequence[str], resume: str | None) -> None:
     # A run that is told to stop must still end its tracked run.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("training: told to stop"))
     configs = [read_config(path) for path in paths]
@@ -54,7 +57,7 @@ def _train(paths: Sequence[str]) -> None:
             status.update(line)
             screen.print(line, highlight=False)
 
-        outcome = run_experiment(configs, say)
+        outcome = run_experiment(configs, say, resume)
     _print_outcome(outcome)
 
 

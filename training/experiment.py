@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -20,7 +21,7 @@ from evaluation.evidence import evidence_folder, read_evidence
 from evaluation.page import write_report
 from evaluation.report import Report, make_report
 from evaluation.scoring import FIELDS, LabelledPairs
-from training.config import Config
+from training.config import Config, Encoder
 from training.corpus import SPLITS, LoadedCorpus, load_corpus
 from training.evidence import write_evidence
 from training.models import Workshop, cross_validate, fit
@@ -37,6 +38,9 @@ from training.tracking import (
 )
 from training.tracking import Metrics as Figures
 from training.tracking import Report as Tracked
+
+CHECKPOINTS = Path("checkpoints")
+"""Folder for the checkpoints of runs in training, one folder a run."""
 
 
 @dataclass(frozen=True)
@@ -64,18 +68,20 @@ class Outcome:
         return self.candidates[0]
 
 
-def run_experiment(configs: Sequence[Config], say=print) -> Outcome:
+def run_experiment(configs: Sequence[Config], say=print, resume: str | None = None) -> Outcome:
     """Train candidates and export the best.
 
     Args:
         configs: one a candidate; all must name the same corpus, labels, export folder and evaluation.
         say: called with each line of progress.
+        resume: id of a tracked run that was killed while it trained the one candidate, to go on with.
 
     Raises:
         ClaimstanceError: the configs do not belong together, the corpus is wrong, or tracking cannot be reached; nothing
             is written then.
     """
     _check_comparable(configs)
+    _check_resumable(configs, resume)
     first = configs[0]
     check_replaceable(Path(first.export))
     corpus = load_corpus(first)
@@ -86,7 +92,7 @@ def run_experiment(configs: Sequence[Config], say=print) -> Outcome:
     with tempfile.TemporaryDirectory() as folder:
         candidates = []
         for config in configs:
-            candidate = _train(config, corpus, tracker, Path(folder) / config.name, say)
+            candidate = _train(config, corpus, tracker, Path(folder) / config.name, say, resume)
             candidates.append(candidate)
         # The first named wins a tie, so the order of candidates on the command line decides nothing else.
         candidates.sort(key=lambda candidate: -candidate.validation.figures[metrics.MACRO_F1])
@@ -123,6 +129,18 @@ def _check_comparable(configs: Sequence[Config]) -> None:
                 )
 
 
+def _check_resumable(configs: Sequence[Config], resume: str | None) -> None:
+    """Make sure that what is to be resumed is one encoder, whose run left checkpoints here."""
+    if resume is None:
+        return
+    if len(configs) > 1 or not isinstance(configs[0].model, Encoder):
+        raise ClaimstanceError("--resume goes on with one encoder; linear models take seconds, so train them again")
+    if not (CHECKPOINTS / resume).is_dir():
+        raise ClaimstanceError(
+            f"{CHECKPOINTS / resume}: no checkpoints of run {resume} here; resume where it was started, or train it anew"
+        )
+
+
 def check_replaceable(export: Path) -> None:
     """Make sure that the folder to export to holds nothing but an earlier export.
 
@@ -133,13 +151,25 @@ def check_replaceable(export: Path) -> None:
         raise ClaimstanceError(f"{export}: holds something else than an exported model; name another folder in export")
 
 
-def _train(config: Config, corpus: LoadedCorpus, tracker: MlflowTracker | NullTracker, folder: Path, say) -> Candidate:
+def _train(
+    config: Config,
+    corpus: LoadedCorpus,
+    tracker: MlflowTracker | NullTracker,
+    folder: Path,
+    say,
+    resume: str | None,
+) -> Candidate:
     say(f"{config.name}: fitting")
-    with tracker.run(config.name, config.description) as run:
+    with tracker.run(config.name, config.description, resume) as run:
         run.record(_inputs(config, corpus))
         train, validation = corpus.splits["train"], corpus.splits["validation"]
-        with tempfile.TemporaryDirectory() as files:
-            workshop = Workshop(Path(files), report=lambda values, step: run.record([Figures(values, step)]))
+        with tempfile.TemporaryDirectory() as files, _checkpoints(config, run) as checkpoints:
+            workshop = Workshop(
+                Path(files),
+                checkpoints,
+                resume is not None,
+                report=lambda values, step: run.record([Figures(values, step)]),
+            )
             fitted = fit(config, train, validation, corpus.trained_on(config.name), workshop)
             write_bundle(fitted.bundle, folder)
         say(f"{config.name}: fitting what it is judged by (blind variants, other seeds)")
@@ -155,6 +185,17 @@ def _train(config: Config, corpus: LoadedCorpus, tracker: MlflowTracker | NullTr
     for name, value in figures.items():
         say(f"{config.name}: {name}={value:.4f}")
     return Candidate(config, folder, report, run, tracker)
+
+
+@contextlib.contextmanager
+def _checkpoints(config: Config, run: TrackedRun) -> Iterator[Path | None]:
+    """Yield where a tracked encoder keeps its checkpoints; they are removed once it is trained, and left if it is not."""
+    if not run.id or not isinstance(config.model, Encoder):
+        yield None
+        return
+    folder = CHECKPOINTS / run.id
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def report_on(bundle: Path, corpus: LoadedCorpus, split: str, config: Config) -> Report:

@@ -102,8 +102,10 @@ class NullTracker:
     where = "nowhere (tracking.uri is null)"
 
     @contextlib.contextmanager
-    def run(self, name: str, description: str) -> Iterator[TrackedRun]:
+    def run(self, name: str, description: str, resumed: str | None = None) -> Iterator[TrackedRun]:
         """Open a run that records nothing."""
+        if resumed:
+            raise ClaimstanceError("nothing is tracked (tracking.uri is null), so there is no run to resume")
         yield TrackedRun()
 
     @contextlib.contextmanager
@@ -150,13 +152,28 @@ class MlflowTracker:
             ) from None
 
     @contextlib.contextmanager
-    def run(self, name: str, description: str) -> Iterator[TrackedRun]:
-        """Open a run; it ends FINISHED, or FAILED when the block raises."""
-        with self._mlflow.start_run(run_name=name, description=description) as active:
+    def run(self, name: str, description: str, resumed: str | None = None) -> Iterator[TrackedRun]:
+        """Open a run, or one that was killed (``resumed``, its id); it ends FINISHED, or FAILED when the block raises.
+
+        Raises:
+            ClaimstanceError: the run to resume does not exist, or has completed.
+        """
+        if resumed:
+            self._check_unfinished(resumed)
+        known = {"run_id": resumed} if resumed else {"run_name": name, "description": description}
+        with self._mlflow.start_run(**known) as active:
             run = TrackedRun(active.info.run_id, _record=self._record)
             run.record([Tags({"state": "started", **_commit()})])
             yield run
             run.record([Tags({"state": "completed"})])
+
+    def _check_unfinished(self, run: str) -> None:
+        try:
+            tags = self._mlflow.MlflowClient().get_run(run).data.tags
+        except self._mlflow.exceptions.MlflowException:
+            raise ClaimstanceError(f"no run {run!r} in {self.where}; name the id of the run to resume") from None
+        if tags.get("state") == "completed":
+            raise ClaimstanceError(f"run {run} has completed, so there is nothing to resume")
 
     @contextlib.contextmanager
     def resume(self, run: TrackedRun) -> Iterator[TrackedRun]:
@@ -241,6 +258,13 @@ class MlflowTracker:
         mlflow = self._mlflow
         match report:
             case Params(values):
+                known = mlflow.MlflowClient().get_run(run.id).data.params
+                for name, value in values.items():
+                    if known.get(name, str(value)) != str(value):
+                        raise ClaimstanceError(
+                            f"run {run.id} was started with {name} {known[name]}, this config says {value}; resume it with the "
+                            f"config that it was started with"
+                        )
                 mlflow.log_params(values)
             case Metrics(values, step):
                 mlflow.log_metrics(values, step=step)

@@ -1,0 +1,104 @@
+"""Resuming: a run that is killed goes on from its last checkpoint, as the same tracked run, and ends as if it had not been."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+import yaml
+from transformers import BertConfig, BertModel, BertTokenizerFast
+
+from claimstance.errors import ClaimstanceError
+from claimstance.predictor import Predictor
+from claimstance.records import Pair
+from training.__main__ import main
+from training.config import Config
+from training.experiment import CHECKPOINTS, run_experiment
+
+_PATIENCE_S = 120
+
+
+@pytest.fixture
+def config(small_config: Config, few_pairs: list[Pair], tmp_path: Path) -> Config:
+    """A small encoder that is evaluated, and so saved, four times an epoch."""
+    words = sorted({word for pair in few_pairs for word in (pair.quote + " " + pair.claim).split()})
+    (tmp_path / "vocab.txt").write_text(
+        "\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]), encoding="utf-8"
+    )
+    tokenizer = BertTokenizerFast(str(tmp_path / "vocab.txt"), do_lower_case=False)
+    shape = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    BertModel(BertConfig(vocab_size=len(tokenizer), **shape)).save_pretrained(tmp_path / "checkpoint")
+    tokenizer.save_pretrained(tmp_path / "checkpoint")
+    content = small_config.model_dump(mode="json")
+    content["model"] = {
+        "kind": "encoder",
+        "checkpoint": str(tmp_path / "checkpoint"),
+        "inputs": "quote",
+        "max_tokens": 32,
+        "epochs": 6,
+        "evaluations": 4,
+        "patience": 99,
+        "learning_rate": 3e-3,
+        "lexicons": content["model"]["lexicons"][:1],
+    }
+    content["tracking"]["uri"] = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    return Config.model_validate({**content, "export": str(tmp_path / "exports" / "resumed")})
+
+
+def written(config: Config, folder: Path) -> str:
+    path = folder / "run.yaml"
+    path.write_text(yaml.safe_dump(config.model_dump(mode="json"), allow_unicode=True), encoding="utf-8")
+    return str(path)
+
+
+def killed(config: Config, folder: Path, root: Path) -> str:
+    """Start the run in a process of its own and kill it once it has saved a checkpoint; return the run's id."""
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    command = [sys.executable, "-m", "training", written(config, folder)]
+    with subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as run:
+        until = time.monotonic() + _PATIENCE_S
+        while time.monotonic() < until and run.poll() is None:
+            if len(list((folder / CHECKPOINTS).glob("*/written.json"))) == 1:
+                break
+        run.send_signal(signal.SIGKILL)
+    assert run.returncode == -signal.SIGKILL
+    (kept,) = (folder / CHECKPOINTS).iterdir()
+    return kept.name
+
+
+def test_a_killed_run_goes_on_and_ends_as_an_uninterrupted_one(
+    config: Config, tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = killed(config, tmp_path, root)
+    client = mlflow.MlflowClient(config.tracking.uri, config.tracking.uri)
+    assert client.get_run(run).info.status == "RUNNING"
+    assert main([written(config.model_copy(update={"seed": 1}), tmp_path), "--resume", run]) == 2
+    assert f"run {run} was started with seed 0, this config says 1" in capsys.readouterr().err
+    assert main([written(config, tmp_path), "--resume", run]) == 0
+    assert client.get_run(run).info.status == "FINISHED" and not (tmp_path / CHECKPOINTS / run).exists()
+    steps = {point.step for point in client.get_metric_history(run, "step_validation_macro_f1")}
+    assert sorted(steps) == list(range(min(steps), max(steps) + 1, min(steps))), (
+        "every evaluation of the whole training"
+    )
+    assert main([written(config, tmp_path), "--resume", run]) == 2
+    assert "no checkpoints of run" in capsys.readouterr().err
+    whole = config.model_copy(update={"export": str(tmp_path / "exports" / "whole")})
+    assert main([written(whole, tmp_path)]) == 0
+    texts = ["نفى الوزير ذلك", "أكد المدير الخبر"], ["", ""]
+    first, second = (Predictor.load(each).probabilities(*texts) for each in (config.export, whole.export))
+    np.testing.assert_allclose(first, second, atol=1e-6)
+
+
+def test_only_one_encoder_is_resumed(small_config: Config) -> None:
+    with pytest.raises(ClaimstanceError, match="--resume goes on with one encoder"):
+        run_experiment([small_config], lambda line: None, "0" * 32)
