@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -273,3 +274,15 @@ def test_a_word_list_that_is_none_is_named(tmp_path: Path, content: str, expecte
 def test_a_missing_word_list_is_named(tmp_path: Path) -> None:
     with pytest.raises(ClaimstanceError, match=r"none\.yaml: no such file"):
         read_lexicons([str(tmp_path / "none.yaml")])
+
+
+def test_an_encoder_without_its_packages_says_how_to_install_them(
+    small_config: Config, corpus: LoadedCorpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    for name in ("training.encoder", "training.trainer", "training.onnx_export"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    content = small_config.model_dump(mode="json")
+    content["model"] = {"kind": "encoder", "checkpoint": "a/b", "lexicons": content["model"]["lexicons"]}
+    with pytest.raises(ClaimstanceError, match=r"needs torch, which is not installed: make \.venv/encoder"):
+        fit(Config.model_validate(content), corpus.splits["train"], corpus.splits["validation"], {})

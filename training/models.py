@@ -100,9 +100,13 @@ def learn(config: Config, train: Examples, held_out: Examples, workshop: Worksho
         raise ClaimstanceError(f"no training pair is labelled {names}; add some or leave the label out of the run")
     if not isinstance(config.model, Encoder):
         return linear.learn(config, train)
-    # torch and transformers take seconds to import, which linear runs do without.
-    from training import encoder
-
+    try:
+        # torch and transformers take seconds to import, which linear runs do without.
+        from training import encoder
+    except ImportError as error:
+        raise ClaimstanceError(
+            f"{config.name}: fine-tuning an encoder needs {error.name}, which is not installed: make .venv/encoder"
+        ) from None
     return encoder.learn(config, train, held_out, workshop)
 
 
