@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 import scipy.special
 import sklearn.metrics
+import yaml
 
 from claimstance.bundle import write_bundle
 from claimstance.errors import ClaimstanceError
@@ -277,12 +280,21 @@ def test_a_missing_word_list_is_named(tmp_path: Path) -> None:
 
 
 def test_an_encoder_without_its_packages_says_how_to_install_them(
-    small_config: Config, corpus: LoadedCorpus, monkeypatch: pytest.MonkeyPatch
+    small_config: Config, tmp_path: Path, root: Path
 ) -> None:
-    monkeypatch.setitem(sys.modules, "torch", None)
-    for name in ("training.encoder", "training.trainer", "training.onnx_export"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
     content = small_config.model_dump(mode="json")
     content["model"] = {"kind": "encoder", "checkpoint": "a/b", "lexicons": content["model"]["lexicons"]}
-    with pytest.raises(ClaimstanceError, match=r"needs torch, which is not installed: make \.venv/encoder"):
-        fit(Config.model_validate(content), corpus.splits["train"], corpus.splits["validation"], {})
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
+    program = (
+        "import sys; sys.modules['onnx_ir'] = None; from training.__main__ import main; sys.exit(main(['run.yaml']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "needs onnx_ir, which is not installed: make .venv/encoder" in done.stderr.replace("\n", " ")
