@@ -5,7 +5,7 @@ Needs the extra ``encoder`` (onnxruntime and tokenizers); no torch and no transf
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -101,7 +101,6 @@ class EncoderModel:
             self._session = onnxruntime.InferenceSession(bundle.network, providers=["CPUExecutionProvider"])
         except Exception as error:
             raise BundleError(f"{bundle.network}: no graph that can be run ({error}); export the model again") from None
-        self._inputs = [entry.name for entry in self._session.get_inputs()]
 
     def probabilities(self, quotes: Sequence[str], claims: Sequence[str]) -> np.ndarray:
         """Return the probability of every label (n × k); a pair's differs between batches by rounding alone."""
@@ -109,25 +108,45 @@ class EncoderModel:
 
     def scores(self, quotes: Sequence[str], claims: Sequence[str]) -> np.ndarray:
         """Return the scores of every label before the temperature (n × k, float64)."""
-        scores = np.empty((len(quotes), self._labels))
-        if not len(quotes):
-            return scores
         encodings = self._tokenize(quotes, claims)
-        order = np.argsort([len(encoding.ids) for encoding in encodings], kind="stable")
-        for start in range(0, order.size, _BATCH):
-            batch = order[start : start + _BATCH]
-            feed = self._padded([encodings[index] for index in batch])
-            scores[batch] = self._session.run(None, feed)[0]
-        return scores
+        return batched_scores(encodings, self.settings, self._labels, lambda feed: self._session.run(None, feed)[0])
 
-    def _padded(self, encodings: Sequence[tokenizers.Encoding]) -> dict[str, np.ndarray]:
-        longest = max(len(encoding.ids) for encoding in encodings)
-        width = min(-(-longest // _MULTIPLE) * _MULTIPLE, max(self.settings.max_tokens, longest))
-        ids = np.full((len(encodings), width), self.settings.pad_token, dtype=np.int64)
-        mask, types = np.zeros_like(ids), np.zeros_like(ids)
-        for row, encoding in enumerate(encodings):
-            ids[row, : len(encoding.ids)] = encoding.ids
-            mask[row, : len(encoding.ids)] = 1
-            types[row, : len(encoding.ids)] = encoding.type_ids
-        feed = {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
-        return {name: feed[name] for name in self._inputs}
+
+def batched_scores(
+    encodings: Sequence[tokenizers.Encoding],
+    settings: EncoderSettings,
+    labels: int,
+    network: Callable[[dict[str, np.ndarray]], np.ndarray],
+) -> np.ndarray:
+    """Score encoded pairs in batches of like length (n × labels, float64); ``network`` scores one padded batch."""
+    scores = np.empty((len(encodings), labels))
+    order = np.argsort([len(encoding.ids) for encoding in encodings], kind="stable")
+    for start in range(0, order.size, _BATCH):
+        batch = order[start : start + _BATCH]
+        chosen = [encodings[index] for index in batch]
+        feed = padded([encoding.ids for encoding in chosen], [encoding.type_ids for encoding in chosen], settings)
+        scores[batch] = network(feed)
+    return scores
+
+
+def padded(
+    ids: Sequence[Sequence[int]], types: Sequence[Sequence[int]], settings: EncoderSettings
+) -> dict[str, np.ndarray]:
+    """Return a batch as a network takes it, by the names of its inputs (n × width, int64 each): as wide as its longest pair,
+    rounded up, so that few shapes occur.
+
+    Args:
+        ids: token ids of each pair.
+        types: token types of each pair, left out of the batch where the network has none.
+        settings: how the network is run.
+    """
+    longest = max(len(row) for row in ids)
+    width = min(-(-longest // _MULTIPLE) * _MULTIPLE, max(settings.max_tokens, longest))
+    tokens = np.full((len(ids), width), settings.pad_token, dtype=np.int64)
+    mask, kinds = np.zeros_like(tokens), np.zeros_like(tokens)
+    for row, (token_ids, token_types) in enumerate(zip(ids, types, strict=True)):
+        tokens[row, : len(token_ids)] = token_ids
+        mask[row, : len(token_ids)] = 1
+        kinds[row, : len(token_ids)] = token_types
+    batch = {"input_ids": tokens, "attention_mask": mask}
+    return batch | ({"token_type_ids": kinds} if settings.token_types else {})

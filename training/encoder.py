@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 from transformers.trainer_utils import set_seed
 
 from claimstance.bundle import ENCODER, LAYOUT, EncoderBundle, Manifest
-from claimstance.encoder import EncoderModel, EncoderSettings, PairTokenizer
+from claimstance.encoder import EncoderModel, EncoderSettings, PairTokenizer, batched_scores
 from claimstance.errors import ClaimstanceError
 from training.checkpoints import last_checkpoint
 from training.config import Config, Encoder
@@ -37,18 +37,14 @@ class LearnedEncoder:
 
     def scores(self, quotes: Sequence[str], claims: Sequence[str]) -> np.ndarray:
         """Return one score a pair and label (n × k), as torch gives them in 32 bits."""
-        encoded = _encode(self.tokenizer, self.config, Examples(list(quotes), list(claims), np.zeros(len(quotes)), 0))
+        tokenize = PairTokenizer(self.tokenizer, self.config.model.max_tokens, self.config.model.inputs)
         self.network.eval()
-        collate = Collator(self.settings)
-        scores = np.empty((len(encoded), len(self.config.labels.all)))
-        order = np.argsort([len(row["input_ids"]) for row in encoded], kind="stable")
-        with torch.inference_mode():
-            for start in range(0, order.size, 64):
-                batch = order[start : start + 64]
-                inputs = collate([encoded[index] for index in batch])
-                del inputs["labels"]
-                scores[batch] = self.network(**inputs).logits.float().numpy()
-        return scores
+
+        def network(feed: dict[str, np.ndarray]) -> np.ndarray:
+            with torch.inference_mode():
+                return self.network(**{name: torch.from_numpy(array) for name, array in feed.items()}).logits.numpy()
+
+        return batched_scores(tokenize(quotes, claims), self.settings, len(self.config.labels.all), network)
 
     def bundle(self, manifest: Manifest, temperature: float) -> EncoderBundle:
         """Export the graph, hold it to the parity gates, and make the bundle; int8 scores are calibrated anew."""
