@@ -17,7 +17,8 @@ from claimstance.bundle import ENCODER, LAYOUT, EncoderBundle, Manifest
 from claimstance.encoder import EncoderModel, EncoderSettings, PairTokenizer, batched_scores
 from claimstance.errors import ClaimstanceError
 from training.checkpoints import last_checkpoint
-from training.config import Config, Encoder
+from training.config import Config
+from training.kinds import Encoder
 from training.models import Workshop
 from training.onnx_export import export_onnx
 from training.preparation import Examples, calibrate, read_lexicons

@@ -21,9 +21,10 @@ from evaluation.evidence import evidence_folder, read_evidence
 from evaluation.page import write_report
 from evaluation.report import Report, make_report
 from evaluation.scoring import FIELDS, LabelledPairs
-from training.config import Config, Encoder
+from training.config import Config
 from training.corpus import SPLITS, LoadedCorpus, load_corpus
 from training.evidence import write_evidence
+from training.kinds import Encoder
 from training.models import Workshop, cross_validate, fit
 from training.tracking import (
     DataInput,
@@ -147,7 +148,7 @@ def check_replaceable(export: Path) -> None:
     Raises:
         ClaimstanceError: it is a file, or something else is in it.
     """
-    if export.exists() and (not export.is_dir() or not all(LAYOUT.may_hold(file.name) for file in export.iterdir())):
+    if export.exists() and (not export.is_dir() or not all(map(LAYOUT.may_hold, export.iterdir()))):
         raise ClaimstanceError(f"{export}: holds something else than an exported model; name another folder in export")
 
 
@@ -271,6 +272,8 @@ def _results(config: Config, folder: Path, report: Report) -> Iterator[Tracked]:
 def _flat(values: dict, prefix: str = "") -> dict[str, object]:
     flat: dict[str, object] = {}
     for key, value in values.items():
+        if isinstance(value, list) and value and all(isinstance(part, dict) for part in value):
+            value = {str(number): part for number, part in enumerate(value, start=1)}
         if isinstance(value, dict) and value:
             flat |= _flat(value, f"{prefix}{key}.")
         else:

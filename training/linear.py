@@ -65,15 +65,20 @@ class _Regression:
     def weights(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the weights of dense features ((d + 1) × k, the last row the intercept) and of slots (SLOTS × k), with
         the standardisation folded in."""
-        coefficients, intercept = self.classifier.coef_.T, self.classifier.intercept_
-        if coefficients.shape[1] == 1:
-            coefficients = np.hstack((-coefficients / 2, coefficients / 2))
-            intercept = np.array([-intercept[0] / 2, intercept[0] / 2])
+        coefficients, intercept = weights_by_label(self.classifier)
         width = self.mean.size
         folded = coefficients[:width] * self.scale[:, None]
         table = np.zeros((SLOTS, intercept.size))
         table[self.used] = coefficients[width:]
         return np.vstack((folded, intercept - self.mean @ folded)), table
+
+
+def weights_by_label(classifier: LogisticRegression) -> tuple[np.ndarray, np.ndarray]:
+    """Return the coefficients (d × k) and intercepts (k) of a fitted classifier; of two labels, too, each has its own."""
+    coefficients, intercept = classifier.coef_.T, classifier.intercept_
+    if intercept.size > 1:
+        return coefficients, intercept
+    return np.hstack((-coefficients / 2, coefficients / 2)), np.array([-intercept[0] / 2, intercept[0] / 2])
 
 
 def inverse_document_frequency(texts: Sequence[str], lexicon: Lexicon) -> np.ndarray:
