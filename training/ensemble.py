@@ -82,7 +82,7 @@ def learn(
     """
     model = config.model
     members = tuple(
-        _exported(config, number)
+        _exported(config, number, held_out)
         if isinstance(section, Exported)
         else _learned(config, number, train, held_out, _of_member(workshop, number), learn_member)
         for number, section in enumerate(model.members)
@@ -112,8 +112,8 @@ def check_trained_on(model: Ensemble, trained_on: dict[str, str]) -> None:
             said, ours = theirs.get(f"{split}_sha256"), trained_on.get(f"{split}_sha256")
             if said is None or said != ours:
                 raise ClaimstanceError(
-                    f"{section.path}: its {split} pairs are {str(said)[:12]}…, those of this run {str(ours)[:12]}…; a member has "
-                    f"to be trained on the same files: train it again on them, or name its section in the run"
+                    f"{section.path}: its {split} pairs are {str(said)[:12]}…, those of this run {str(ours)[:12]}…; train it "
+                    f"again on the same files, or name its section in the run"
                 )
 
 
@@ -158,8 +158,13 @@ def _learned(
     )
 
 
-def _exported(config: Config, number: int) -> Member:
+def _exported(config: Config, number: int, held_out: Examples | None) -> Member:
     path = config.model.members[number].path
+    if held_out is None:
+        raise ClaimstanceError(
+            f"{path}: is exported already, so it knows the pairs that cross-validation would ask about; "
+            f"set evaluation.cross_validation to 0"
+        )
     bundle = read_bundle(path)
     manifest = bundle.manifest
     if manifest.kind == ENSEMBLE:
