@@ -172,6 +172,12 @@ class EnsembleBundle:
 AnyBundle = Bundle | EncoderBundle | EnsembleBundle
 
 
+def manifests_of(bundle: AnyBundle) -> tuple[Manifest, ...]:
+    """Return a bundle's manifest and those of its members."""
+    members = bundle.members if isinstance(bundle, EnsembleBundle) else ()
+    return (bundle.manifest, *(member.manifest for member in members))
+
+
 def write_bundle(bundle: AnyBundle, folder: str | os.PathLike[str]) -> None:
     """Write a bundle, replacing ``folder`` only when all of it is written. Equal bundles give equal bytes."""
     with replacing_folder(folder) as fresh:

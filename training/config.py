@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
@@ -13,7 +14,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from claimstance.errors import ClaimstanceError, did_you_mean
 from claimstance.files import read_text
 from claimstance.records import NONE, STANCES
-from training.kinds import KINDS, Model, Section
+from training.kinds import KINDS, Model, PairLinear, Section
 
 _Kind = TypeVar("_Kind", bound=BaseModel)
 
@@ -80,6 +81,17 @@ class Corpus(Section):
         return self
 
 
+class Distillation(Section):
+    """Learning from another model's answers as well (Hinton, Vinyals & Dean, "Distilling the knowledge in a neural network",
+    2015): the folder of the ``teacher``; files of ``pairs`` without a stance, which it labels; the ``weight`` of such a
+    pair against a labelled one; and the ``temperature`` that softens its answers (1: as they are)."""
+
+    teacher: str = Field(min_length=1)
+    pairs: tuple[str, ...] = Field(min_length=1)
+    weight: float = Field(1.0, gt=0, allow_inf_nan=False)
+    temperature: float = Field(1.0, gt=0, allow_inf_nan=False)
+
+
 class Evaluation(Section):
     """What is measured beside macro-F1 over the stances: ``macro_over``, further sets of labels; ``cross_validation``,
     folds over training and validation pairs together, grouped by event (0: none); ``seeds``, how many times a model whose
@@ -113,6 +125,7 @@ class Config(Section):
     corpus: Corpus
     labels: Labels = Labels()
     model: Model
+    distill: Distillation | None = None
     evaluation: Evaluation = Evaluation()
     tracking: Tracking = Tracking()
     export: str = "exports/chosen"
@@ -125,6 +138,17 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def _can_distill(self) -> Config:
+        if self.distill is not None and not isinstance(self.model, PairLinear):
+            raise ValueError(f"distill teaches a model of kind pair-linear, this one is {self.model.kind}")
+        if self.distill is not None and self.evaluation.cross_validation:
+            raise ValueError(
+                "a distilled model cannot be cross-validated, since its teacher knows the pairs of every fold; "
+                "set evaluation.cross_validation to 0"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _known_labels(self) -> Config:
         named = [*self.corpus.labels.values(), *(label for subset in self.evaluation.macro_over for label in subset)]
         for label in named:
@@ -133,21 +157,22 @@ class Config(Section):
         return self
 
 
-def read_config(path: str | os.PathLike[str]) -> Config:
+def read_config(path: str | os.PathLike[str], more: Mapping[str, Any] | None = None) -> Config:
     """Read and check a config file; paths in it are taken from the folder where the command is started.
 
     Raises:
         ClaimstanceError: as ``read_section`` does.
     """
-    return read_section(path, Config)
+    return read_section(path, Config, more)
 
 
-def read_section(path: str | os.PathLike[str], kind: type[_Kind]) -> _Kind:
+def read_section(path: str | os.PathLike[str], kind: type[_Kind], more: Mapping[str, Any] | None = None) -> _Kind:
     """Read and check a YAML file.
 
     Args:
         path: the file.
         kind: what it has to hold.
+        more: keys that take the place of the file's own.
 
     Raises:
         ClaimstanceError: the file is missing, not YAML, or a key or value of it is wrong; the message names the key
@@ -163,7 +188,7 @@ def read_section(path: str | os.PathLike[str], kind: type[_Kind]) -> _Kind:
     if not isinstance(content, dict):
         raise ClaimstanceError(f"{path}: expected keys such as {', '.join(kind.model_fields)}")
     try:
-        return kind.model_validate(content)
+        return kind.model_validate({**content, **(more or {})})
     except ValidationError as error:
         raise ClaimstanceError(f"{Path(path)}: {_first_problem(error, kind)}") from None
 

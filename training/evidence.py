@@ -95,6 +95,7 @@ def write_evidence(config: Config, corpus: LoadedCorpus, fitted: Fitted, bundle:
                     corpus.splits["validation"],
                     corpus.trained_on(config.name),
                     Workshop(Path(files)),
+                    corpus.taught,
                 )
                 write_bundle(trained.bundle, folder / part)
             digests[part] = bundle_digest(folder / part)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -17,7 +17,7 @@ from evaluation import metrics
 from training import ensemble, linear
 from training.config import Config
 from training.kinds import Encoder, Ensemble
-from training.preparation import Examples, calibrate, examples_of, folds_by_event, manifest_of
+from training.preparation import Examples, Taught, calibrate, examples_of, folds_by_event, manifest_of
 
 
 class Learned(Protocol):
@@ -58,6 +58,7 @@ def fit(
     validation: datasets.Dataset,
     trained_on: dict[str, str],
     workshop: Workshop | None = None,
+    taught: Taught | None = None,
 ) -> Fitted:
     """Fit a model on ``train``; choose its temperature and its threshold on ``validation``.
 
@@ -67,6 +68,7 @@ def fit(
         validation: pairs of other events, with the same columns; mismatched ones are added as in training.
         trained_on: what the manifest says of the data, such as its digest.
         workshop: what an encoder needs; linear models do without.
+        taught: further pairs to train on, labelled by a teacher.
 
     Raises:
         ClaimstanceError: as ``learn`` does, or an exported member of an ensemble was trained on other pairs.
@@ -74,7 +76,10 @@ def fit(
     if isinstance(config.model, Ensemble):
         ensemble.check_trained_on(config.model, trained_on)
     held_out = examples_of(config, validation)
-    learned = learn(config, examples_of(config, train), held_out, workshop)
+    known = examples_of(config, train)
+    if taught is not None:
+        known = replace(known, taught=taught.reading(config.model.inputs))
+    learned = learn(config, known, held_out, workshop)
     found = calibrate(config, learned.scores(held_out.quotes, held_out.claims), held_out.truth)
     bundle = learned.bundle(manifest_of(config, found.threshold, trained_on), found.temperature)
     probabilities = found.probabilities

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import datasets
 import numpy as np
@@ -25,23 +25,41 @@ _THRESHOLDS = np.round(np.arange(0.0, 0.96, 0.01), 2)
 
 
 @dataclass(frozen=True)
+class Taught:
+    """Pairs that a teacher labelled: their quotes and claims, m each; the ``probabilities`` (m × k) that it gives; the ``weight``
+    of one against a labelled pair; and what the manifest says of them and of the teacher (``known``)."""
+
+    quotes: list[str]
+    claims: list[str]
+    probabilities: np.ndarray
+    weight: float
+    known: dict[str, str]
+
+    def reading(self, inputs: str) -> Taught:
+        """Return the pairs with the side emptied that a model of ``inputs`` does not read."""
+        quotes, claims = sides_read(self.quotes, self.claims, inputs)
+        return replace(self, quotes=quotes, claims=claims)
+
+
+@dataclass(frozen=True)
 class Examples:
     """Quotes, claims and label indices, n each, the side emptied that a model does not read; the first ``originals`` are
     those of the corpus, the others quotes met with a claim of another event. ``events`` (n × 2) are the quote's and the
-    claim's."""
+    claim's. ``taught`` are further pairs that a teacher labelled, if there is one."""
 
     quotes: list[str]
     claims: list[str]
     truth: np.ndarray
     originals: int
     events: np.ndarray
+    taught: Taught | None = None
 
     def without_mismatched(self) -> Examples:
         """Return the pairs of the corpus alone."""
         return self.select(np.arange(self.originals))
 
     def select(self, chosen: np.ndarray) -> Examples:
-        """Return the examples of some indices, which rise."""
+        """Return the examples of some indices, which rise, with nothing taught."""
         return Examples(
             [self.quotes[index] for index in chosen],
             [self.claims[index] for index in chosen],
