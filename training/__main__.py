@@ -53,8 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _distill_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m training distill",
-        description="Train a linear model on the labelled pairs of a run and on the answers that a teacher gives to others. The "
-        "same run is a config with a section distill.",
+        description="Train a linear model on the labelled pairs of a run and on the answers that a teacher gives to others. "
+        "A config with a section distill is such a run, too.",
     )
     parser.add_argument("teacher", metavar="TEACHER", help="folder of an exported model with the labels of the run")
     parser.add_argument("--config", required=True, metavar="CONFIG", help="YAML file of a run of kind pair-linear")
@@ -69,7 +69,9 @@ def _distill_parser() -> argparse.ArgumentParser:
 def _distilling(options: argparse.Namespace) -> Config:
     """Return the run of a config with the section that the command line says."""
     named = {name: getattr(options, name) for name in ("teacher", "pairs", "weight", "temperature")}
-    return read_config(options.config, {"distill": {name: value for name, value in named.items() if value is not None}})
+    section = {name: value for name, value in named.items() if value is not None}
+    config = read_config(options.config, {"distill": section})
+    return config.model_copy(update={"name": f"{config.name}-distilled"})
 
 
 def _train(configs: Sequence[Config], resume: str | None) -> None:

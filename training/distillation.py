@@ -17,6 +17,9 @@ from training.preparation import Taught
 TAUGHT_BY = "teacher_sha256"
 """Entry of ``Manifest.trained_on`` that a distilled model has: the digest of its teacher's bundle."""
 
+NOTHING_KNOWN = "nothing known"
+"""What stands for a digest that a manifest does not name."""
+
 
 def teacher_pairs(split: str) -> str:
     """Return the entry for the SHA-256 of the split that the teacher was trained on."""
@@ -47,15 +50,14 @@ def teach(config: Config, corpus: LoadedCorpus) -> Taught:
     claims: list[str] = []
     for source in asked.pairs:
         more_quotes, more_claims = load_unlabelled(source, "quote" if one_side else "pair")
-        _check_apart(source, more_quotes, more_claims, corpus)
+        _check_apart(source, more_quotes, more_claims, corpus, config.model.inputs)
         quotes += more_quotes
         claims += more_claims
     answers = teacher.probabilities(*sides_read(quotes, claims, teacher.manifest.inputs))
-    said = teacher.manifest.trained_on
     known = {
         TAUGHT_BY: bundle_digest(asked.teacher),
         "unlabelled_sha256": hashlib.sha256(repr((quotes, claims)).encode("utf-8", "surrogatepass")).hexdigest(),
-        **{teacher_pairs(split): said.get(f"{split}_sha256", "") for split in ("train", "validation")},
+        **{teacher_pairs(split): _trained_on(teacher, split) for split in ("train", "validation")},
         **{apart_from(split): digest for split, digest in corpus.digests.items() if split != "train"},
     }
     return Taught(quotes, claims, softmax(logs(answers) / asked.temperature), asked.weight, known)
@@ -74,15 +76,22 @@ def _check_teacher(config: Config, teacher: Predictor) -> None:
         )
 
 
-def _check_apart(source: str, quotes: list[str], claims: list[str], corpus: LoadedCorpus) -> None:
-    """Make sure that no pair is one that models are judged by, as far as words go."""
+def _trained_on(teacher: Predictor, split: str) -> str:
+    """Return the SHA-256 of the split that a teacher was trained on: more than one where its members' differ."""
+    said = (manifest.trained_on.get(f"{split}_sha256", NOTHING_KNOWN) for manifest in manifests_of(teacher.bundle))
+    return " ".join(dict.fromkeys(said))
+
+
+def _check_apart(source: str, quotes: list[str], claims: list[str], corpus: LoadedCorpus, inputs: str) -> None:
+    """Make sure that no pair is one that models are judged by, as far as its words go and a model of ``inputs`` reads it."""
     home = {
         pair: (identity, split)
         for split, rows in corpus.splits.items()
         if split != "train"
-        for identity, pair in zip(rows["id"], wording(rows["quote"], rows["claim"]), strict=True)
+        for identity, pair in zip(rows["id"], wording(*sides_read(rows["quote"], rows["claim"], inputs)), strict=True)
     }
-    found = [(row, home[pair]) for row, pair in enumerate(wording(quotes, claims), start=1) if pair in home]
+    asked = wording(*sides_read(quotes, claims, inputs))
+    found = [(row, home[pair]) for row, pair in enumerate(asked, start=1) if pair in home]
     if found:
         row, (identity, split) = found[0]
         raise ClaimstanceError(

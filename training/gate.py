@@ -20,7 +20,7 @@ from evaluation.report import Report, make_report
 from evaluation.scoring import LabelledPairs
 from training.config import Corpus, Labels, Section, Tracking
 from training.corpus import LoadedCorpus, load_splits
-from training.distillation import TAUGHT_BY, apart_from, teacher_pairs
+from training.distillation import NOTHING_KNOWN, TAUGHT_BY, apart_from, teacher_pairs
 from training.experiment import labelled_pairs
 from training.leakage import Certificate, certificate
 
@@ -196,23 +196,25 @@ def _leaks_nothing(predictor: Predictor, corpus: LoadedCorpus) -> Iterator[Line]
     known = [manifest.trained_on for manifest in manifests_of(predictor.bundle)]
     distilled = [each for each in known if TAUGHT_BY in each]
     for split in ("train", VALIDATION):
-        yield _same_pairs(f"{split}_pairs", [each.get(f"{split}_sha256") for each in known], corpus.digests[split])
+        yield _same_pairs(
+            f"{split}_pairs", [each.get(f"{split}_sha256", NOTHING_KNOWN) for each in known], corpus.digests[split]
+        )
         if distilled:
-            theirs = [each.get(teacher_pairs(split)) for each in distilled]
+            theirs = [each.get(teacher_pairs(split), NOTHING_KNOWN) for each in distilled]
             yield _same_pairs(f"teacher_{split}_pairs", theirs, corpus.digests[split])
     for split in (VALIDATION, "test") if distilled else ():
         if split in corpus.digests:
-            apart = [each.get(apart_from(split)) for each in distilled]
+            apart = [each.get(apart_from(split), NOTHING_KNOWN) for each in distilled]
             yield _same_pairs(f"unlabelled_pairs_apart_from_{split}", apart, corpus.digests[split])
     problems = _certificate(corpus).problems
     wanted = "no event, id or near-copy in two splits"
     yield Line("leakage_certificate", problems[0] if problems else "none found", wanted, not problems)
 
 
-def _same_pairs(name: str, said: Sequence[str | None], certified: str) -> Line:
+def _same_pairs(name: str, said: Sequence[str], certified: str) -> Line:
     """Hold what manifests say of a file to the certified one."""
     other = next((each for each in said if each != certified), certified)
-    found = "the same" if other == certified else "nothing known" if other is None else f"{other[:13]}…"
+    found = "the same" if other == certified else f"{other[: len(NOTHING_KNOWN)]}…"
     return Line(name, found, f"the certified file, {certified[:12]}…", other == certified)
 
 

@@ -158,7 +158,7 @@ def nearest(first: Sequence[Row], second: Sequence[Row], count: int = 10, of: st
 
 
 def wording(quotes: Sequence[str], claims: Sequence[str]) -> list[tuple[bytes, bytes]]:
-    """Return what two pairs have in common that are the same but for spelling, marks and endings: their light stems in order."""
+    """Return what pairs have in common that differ in spelling, marks and endings alone: their light stems in order."""
     words = read_words([*quotes, *claims])
     stems = [words.stem[start:stop].tobytes() for start, stop in pairwise(words.first.tolist())]
     return list(zip(stems[: len(quotes)], stems[len(quotes) :], strict=True))

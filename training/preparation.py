@@ -26,8 +26,8 @@ _THRESHOLDS = np.round(np.arange(0.0, 0.96, 0.01), 2)
 
 @dataclass(frozen=True)
 class Taught:
-    """Pairs that a teacher labelled: their quotes and claims, m each; the ``probabilities`` (m × k) that it gives; the ``weight``
-    of one against a labelled pair; and what the manifest says of them and of the teacher (``known``)."""
+    """Pairs that a teacher labelled: their quotes and claims, m each; the ``probabilities`` (m × k) that it gives; the
+    ``weight`` of one against a labelled pair; and what the manifest says of them and of the teacher (``known``)."""
 
     quotes: list[str]
     claims: list[str]
