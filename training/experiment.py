@@ -6,7 +6,7 @@ import contextlib
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import datasets
@@ -21,9 +21,11 @@ from evaluation.evidence import evidence_folder, read_evidence
 from evaluation.page import write_report
 from evaluation.report import Report, make_report
 from evaluation.scoring import FIELDS, LabelledPairs
-from training.config import Config, Encoder
+from training.config import Config
 from training.corpus import SPLITS, LoadedCorpus, load_corpus
+from training.distillation import teach
 from training.evidence import write_evidence
+from training.kinds import Encoder
 from training.models import Workshop, cross_validate, fit
 from training.tracking import (
     DataInput,
@@ -147,7 +149,7 @@ def check_replaceable(export: Path) -> None:
     Raises:
         ClaimstanceError: it is a file, or something else is in it.
     """
-    if export.exists() and (not export.is_dir() or not all(LAYOUT.may_hold(file.name) for file in export.iterdir())):
+    if export.exists() and (not export.is_dir() or not all(map(LAYOUT.may_hold, export.iterdir()))):
         raise ClaimstanceError(f"{export}: holds something else than an exported model; name another folder in export")
 
 
@@ -161,6 +163,9 @@ def _train(
 ) -> Candidate:
     say(f"{config.name}: fitting")
     with tracker.run(config.name, config.description, resume) as run:
+        if config.distill is not None:
+            say(f"{config.name}: asking {config.distill.teacher} about the pairs to learn from")
+            corpus = replace(corpus, taught=teach(config, corpus))
         run.record(_inputs(config, corpus))
         train, validation = corpus.splits["train"], corpus.splits["validation"]
         with tempfile.TemporaryDirectory() as files, _checkpoints(config, run) as checkpoints:
@@ -170,7 +175,7 @@ def _train(
                 resume is not None,
                 report=lambda values, step: run.record([Figures(values, step)]),
             )
-            fitted = fit(config, train, validation, corpus.trained_on(config.name), workshop)
+            fitted = fit(config, train, validation, corpus.trained_on(config.name), workshop, corpus.taught)
             write_bundle(fitted.bundle, folder)
         say(f"{config.name}: fitting what it is judged by (blind variants, other seeds)")
         write_evidence(config, corpus, fitted, folder, evidence_folder(folder))
@@ -253,6 +258,9 @@ def _inputs(config: Config, corpus: LoadedCorpus) -> Iterator[Tracked]:
     yield Params(_flat(config.model_dump(mode="json", exclude={"name", "description"})))
     yield Tags({"model_kind": config.model.kind, "corpus_sha256": corpus.digest})
     yield Params({f"corpus_{name}_pairs": len(part) for name, part in corpus.splits.items()})
+    if corpus.taught is not None:
+        yield Params({"unlabelled_pairs": len(corpus.taught.quotes)})
+        yield Tags(corpus.taught.known)
     for name in SPLITS[:2]:
         yield DataInput(name, corpus.splits[name], getattr(config.corpus, name) or config.corpus.source)
 
@@ -271,6 +279,8 @@ def _results(config: Config, folder: Path, report: Report) -> Iterator[Tracked]:
 def _flat(values: dict, prefix: str = "") -> dict[str, object]:
     flat: dict[str, object] = {}
     for key, value in values.items():
+        if isinstance(value, list) and value and all(isinstance(part, dict) for part in value):
+            value = {str(number): part for number, part in enumerate(value, start=1)}
         if isinstance(value, dict) and value:
             flat |= _flat(value, f"{prefix}{key}.")
         else:
