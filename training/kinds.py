@@ -41,13 +41,15 @@ class PairLinear(_Model):
     """Logistic regression over pair features.
 
     ``families`` are the feature families with the value of their sparse features; ``dense_scale`` is the value of one
-    standard deviation of a dense feature; ``C`` the inverse strength of the L2 penalty.
+    standard deviation of a dense feature; ``C`` the inverse strength of the L2 penalty; ``thesaurus``, files of word sets or
+    folders of them, which the families relations and senses read.
     """
 
     kind: Literal["pair-linear"] = "pair-linear"
     families: dict[Literal[FAMILIES], Annotated[float, Field(gt=0)]] = Field(min_length=1)  # type: ignore[valid-type]
     C: float = Field(0.3, gt=0)
     dense_scale: float = Field(1.0, gt=0)
+    thesaurus: tuple[str, ...] = ("data/thesaurus/ar", "data/thesaurus/en")
 
 
 class Encoder(_Model):
