@@ -8,12 +8,13 @@ import pytest
 
 from claimstance.bundle import write_bundle
 from claimstance.lexicon import Lexicon
+from claimstance.meanings import Thesaurus
 from claimstance.predictor import Predictor
 from claimstance.records import Pair, read_pairs, write_json_lines
 from training.config import Config
 from training.corpus import load_corpus
 from training.models import fit
-from training.preparation import read_lexicons
+from training.preparation import read_lexicons, read_thesaurus
 
 ROOT = Path(__file__).resolve().parent.parent
 FAMILIES = {"overlap": 0.4, "cues": 1.0, "polarity": 1.0, "words": 0.3, "swaps": 0.3, "grams": 0.3, "outline": 1.0}
@@ -29,6 +30,12 @@ def root() -> Path:
 def lexicon() -> Lexicon:
     """The project's own word lists."""
     return Lexicon(read_lexicons([str(ROOT / "data/lexicons/ar.yaml"), str(ROOT / "data/lexicons/en.yaml")]))
+
+
+@pytest.fixture(scope="session")
+def thesaurus() -> Thesaurus:
+    """The project's own word sets."""
+    return read_thesaurus([str(ROOT / "data/thesaurus")])
 
 
 @pytest.fixture(scope="session")
@@ -60,6 +67,7 @@ def small_config(small_corpus: Path) -> Config:
             "model": {
                 "families": FAMILIES,
                 "lexicons": [str(ROOT / "data/lexicons/ar.yaml"), str(ROOT / "data/lexicons/en.yaml")],
+                "thesaurus": [str(ROOT / "data/thesaurus")],
             },
             "tracking": {"uri": None},
         }

@@ -49,7 +49,7 @@ class PairLinear(_Model):
     families: dict[Literal[FAMILIES], Annotated[float, Field(gt=0)]] = Field(min_length=1)  # type: ignore[valid-type]
     C: float = Field(0.3, gt=0)
     dense_scale: float = Field(1.0, gt=0)
-    thesaurus: tuple[str, ...] = ("data/thesaurus/ar", "data/thesaurus/en")
+    thesaurus: tuple[str, ...] = ("data/thesaurus",)
 
 
 class Encoder(_Model):

@@ -153,7 +153,7 @@ def read_thesaurus(paths: Sequence[str]) -> Thesaurus:
     Raises:
         ClaimstanceError: a file is missing or a folder empty, or a line is no set of words.
     """
-    files = [file for path in map(Path, paths) for file in (sorted(path.glob("*.txt")) if path.is_dir() else [path])]
+    files = [file for path in map(Path, paths) for file in (sorted(path.rglob("*.txt")) if path.is_dir() else [path])]
     if not files:
         raise ClaimstanceError(f"no word sets in {', '.join(paths)}; name files or folders in model.thesaurus")
     return _compiled(tuple((str(file), read_text(file)) for file in files))
