@@ -123,7 +123,7 @@ class Ensemble(_Model):
     members: tuple[_Member, ...] = Field(min_length=2, max_length=MOST_MEMBERS)
     weights: tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...] | None = None
     folds: int = Field(5, ge=2)
-    C: float = Field(0.1, gt=0)
+    C: float = Field(0.01, gt=0)
 
     @property
     def draws(self) -> bool:
