@@ -67,6 +67,24 @@ def small_config(small_corpus: Path) -> Config:
 
 
 @pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory, few_pairs: list[Pair]) -> Path:
+    """A checkpoint of one small BERT layer with fresh weights, and a tokenizer of whole words."""
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+    from transformers.trainer_utils import set_seed
+
+    folder = tmp_path_factory.mktemp("tiny")
+    words = sorted({word for pair in few_pairs for word in (pair.quote + " " + pair.claim).split()})
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    (folder / "vocab.txt").write_text("\n".join([*special, *words]), encoding="utf-8")
+    tokenizer = BertTokenizerFast(str(folder / "vocab.txt"), do_lower_case=False)
+    set_seed(0)
+    shape = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    BertModel(BertConfig(vocab_size=len(tokenizer), **shape)).save_pretrained(folder / "checkpoint")
+    tokenizer.save_pretrained(folder / "checkpoint")
+    return folder / "checkpoint"
+
+
+@pytest.fixture(scope="session")
 def model_folder(tmp_path_factory: pytest.TempPathFactory, small_config: Config) -> Path:
     """An exported bundle of the small model; tests that change it work on a copy."""
     corpus = load_corpus(small_config)

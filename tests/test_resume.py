@@ -13,11 +13,9 @@ import mlflow
 import numpy as np
 import pytest
 import yaml
-from transformers import BertConfig, BertModel, BertTokenizerFast
 
 from claimstance.errors import ClaimstanceError
 from claimstance.predictor import Predictor
-from claimstance.records import Pair
 from training.__main__ import main
 from training.config import Config
 from training.experiment import CHECKPOINTS, run_experiment
@@ -26,20 +24,12 @@ _PATIENCE_S = 120
 
 
 @pytest.fixture
-def config(small_config: Config, few_pairs: list[Pair], tmp_path: Path) -> Config:
+def config(small_config: Config, tiny_checkpoint: Path, tmp_path: Path) -> Config:
     """A small encoder that is evaluated, and so saved, four times an epoch."""
-    words = sorted({word for pair in few_pairs for word in (pair.quote + " " + pair.claim).split()})
-    (tmp_path / "vocab.txt").write_text(
-        "\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]), encoding="utf-8"
-    )
-    tokenizer = BertTokenizerFast(str(tmp_path / "vocab.txt"), do_lower_case=False)
-    shape = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
-    BertModel(BertConfig(vocab_size=len(tokenizer), **shape)).save_pretrained(tmp_path / "checkpoint")
-    tokenizer.save_pretrained(tmp_path / "checkpoint")
     content = small_config.model_dump(mode="json")
     content["model"] = {
         "kind": "encoder",
-        "checkpoint": str(tmp_path / "checkpoint"),
+        "checkpoint": str(tiny_checkpoint),
         "inputs": "quote",
         "max_tokens": 32,
         "epochs": 6,

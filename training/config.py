@@ -62,7 +62,8 @@ class Corpus(Section):
 
     Either one file a split (``train``, ``validation``, ``test``), or one undivided source (``source``: a file or the
     name of a data set on the hub) that is divided by event with ``splits``. ``columns`` maps our fields to the source's
-    columns; ``labels`` maps the source's labels to ours, and null drops a label's pairs.
+    columns; ``labels`` maps the source's labels to ours, and null drops a label's pairs; ``only`` keeps the pairs whose
+    fields have these values, such as ``{lang: en}``.
     """
 
     train: str | None = None
@@ -72,6 +73,7 @@ class Corpus(Section):
     splits: Splits = Splits()
     columns: dict[Literal["id", "event", "topic", "lang", "claim", "quote", "speaker", "stance"], str] = {}
     labels: dict[str, str | None] = {}
+    only: dict[Literal["topic", "lang", "speaker", "genre", "pattern", "form"], str] = {}
 
     @model_validator(mode="after")
     def _one_source(self) -> Corpus:
@@ -115,8 +117,9 @@ class PairLinear(_Model):
 class Encoder(_Model):
     """A pretrained encoder, fine-tuned on claim and quote as a true pair.
 
-    ``checkpoint`` is the name of a model on the hub, whose ``revision`` (a commit) should be pinned, or a folder with
-    ``config.json``, ``model.safetensors`` and ``tokenizer.json``. ``max_tokens`` of a pair; ``batch_size`` pairs a step on
+    ``checkpoint`` is the name of a model on the hub, whose ``revision`` (a commit) should be pinned; a folder with
+    ``config.json``, ``model.safetensors`` and ``tokenizer.json``; or ``package:NAME/FOLDER``, such a folder in an installed
+    Python package. ``max_tokens`` of a pair; ``batch_size`` pairs a step on
     each process, times ``accumulate`` steps a weight update. ``warmup`` is the share of updates over which the learning
     rate rises, after which it falls linearly; ``layer_decay`` multiplies it from each layer to the one below (1: not at
     all). ``focal_gamma`` makes the loss focal (Lin et al., ICCV 2017), 0 leaves it cross-entropy. ``patience`` is how many

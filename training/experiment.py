@@ -21,6 +21,7 @@ from evaluation.evidence import evidence_folder, read_evidence
 from evaluation.page import write_report
 from evaluation.report import Report, make_report
 from evaluation.scoring import FIELDS, LabelledPairs
+from training import processes
 from training.config import Config, Encoder
 from training.corpus import SPLITS, LoadedCorpus, load_corpus
 from training.evidence import write_evidence
@@ -253,6 +254,8 @@ def _inputs(config: Config, corpus: LoadedCorpus) -> Iterator[Tracked]:
     yield Params(_flat(config.model_dump(mode="json", exclude={"name", "description"})))
     yield Tags({"model_kind": config.model.kind, "corpus_sha256": corpus.digest})
     yield Params({f"corpus_{name}_pairs": len(part) for name, part in corpus.splits.items()})
+    if isinstance(config.model, Encoder):
+        yield Params({"processes": processes.count()})
     for name in SPLITS[:2]:
         yield DataInput(name, corpus.splits[name], getattr(config.corpus, name) or config.corpus.source)
 
