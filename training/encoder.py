@@ -163,7 +163,8 @@ def _train(
     trainer.train(resume_from_checkpoint=task.start)
     # The main process removes the checkpoints after this, which the others may still be reading.
     processes.wait()
-    return trainer.accelerator.unwrap_model(trainer.model).to("cpu").float(), settings
+    # Without the wrapper that would go on computing in bfloat16.
+    return trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False).to("cpu").float(), settings
 
 
 def load_checkpoint(model: Encoder, labels: Sequence[str]) -> tuple[PreTrainedModel, str]:
