@@ -125,6 +125,7 @@ class Encoder(_Model):
     all). ``focal_gamma`` makes the loss focal (Lin et al., ICCV 2017), 0 leaves it cross-entropy. ``patience`` is how many
     evaluations on validation, ``evaluations`` an epoch, may pass without a better macro-F1. ``bf16`` null uses bfloat16
     where the processor has it. ``precision`` of the exported graph: int8 weights are recalibrated on validation.
+    ``transformers`` is a folder for the trained checkpoint as transformers' pipelines load it, null for none.
     """
 
     kind: Literal["encoder"]
@@ -144,6 +145,7 @@ class Encoder(_Model):
     patience: int = Field(2, ge=1)
     bf16: bool | None = None
     precision: Literal["fp32", "int8"] = "fp32"
+    transformers: str | None = None
 
 
 _KINDS: dict[str, type[_Model]] = {"pair-linear": PairLinear, "encoder": Encoder}

@@ -24,13 +24,15 @@ from training.models import Workshop
 from training.onnx_export import export_onnx
 from training.preparation import Examples, calibrate, read_lexicons
 from training.trainer import Collator, StanceTrainer, macro_f1_of
+from training.transformers_folder import write_checkpoint
 
 _PACKAGE = "package:"
 
 
 @dataclass(frozen=True)
 class LearnedEncoder:
-    """A fine-tuned encoder: the network, its tokenizer as text, how it pads, and where its graph is to be written."""
+    """A fine-tuned encoder: the network, its tokenizer as text, how it pads, and where its graph is to be written, and its
+    folder for transformers, if that is wanted."""
 
     config: Config
     network: PreTrainedModel
@@ -38,6 +40,7 @@ class LearnedEncoder:
     settings: EncoderSettings
     held_out: Examples
     folder: Path
+    transformers: Path | None
 
     def scores(self, quotes: Sequence[str], claims: Sequence[str]) -> np.ndarray:
         """Return one score a pair and label (n × k), as torch gives them in 32 bits."""
@@ -65,6 +68,8 @@ class LearnedEncoder:
         network = export_onnx(self.network, self.folder, "fp32")
         exported = made(network, settings, manifest.threshold)
         check_exact(expected, EncoderModel(exported).scores(self.held_out.quotes, self.held_out.claims))
+        if self.transformers is not None:
+            write_checkpoint(self.network, self.tokenizer, settings, self.transformers)
         if self.config.model.precision == "fp32":
             return exported
         network = export_onnx(self.network, self.folder, "int8")
@@ -122,7 +127,7 @@ def learn(config: Config, train: Examples, held_out: Examples, workshop: Worksho
     # Only what can be trained is sent, so that what is wrong is said once.
     processes.send(_Task(config, train, held_out, folder, start))
     network, settings = _train(_Task(config, train, held_out, folder, start), loaded, workshop.report)
-    return LearnedEncoder(config, network, loaded[1], settings, held_out, workshop.folder)
+    return LearnedEncoder(config, network, loaded[1], settings, held_out, workshop.folder, workshop.transformers)
 
 
 def take_part() -> None:
