@@ -75,18 +75,21 @@ def small_config(small_corpus: Path) -> Config:
 
 
 @pytest.fixture(scope="session")
-def encoder_checkpoint(tmp_path_factory: pytest.TempPathFactory, few_pairs: list[Pair]) -> Path:
-    """A tiny pretrained encoder with fresh weights, whose tokens are the words of few pairs."""
-    # torch and transformers take seconds to import, which most test files do without.
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory, few_pairs: list[Pair]) -> Path:
+    """A checkpoint of one small BERT layer with fresh weights, and a tokenizer of whole words."""
     from transformers import BertConfig, BertModel, BertTokenizerFast
+    from transformers.trainer_utils import set_seed
 
-    folder = tmp_path_factory.mktemp("encoder")
+    folder = tmp_path_factory.mktemp("tiny")
     words = sorted({word for pair in few_pairs for word in (pair.quote + " " + pair.claim).split()})
-    lines = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]
-    (folder / "vocab.txt").write_text("\n".join(lines), encoding="utf-8")
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    (folder / "vocab.txt").write_text("\n".join([*special, *words]), encoding="utf-8")
     tokenizer = BertTokenizerFast(str(folder / "vocab.txt"), do_lower_case=False)
+    set_seed(0)
     shape = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
-    BertModel(BertConfig(vocab_size=len(tokenizer), **shape)).save_pretrained(folder / "checkpoint")
+    # Larger weights than usual: with so few units the usual ones tell no pair from another.
+    network = BertModel(BertConfig(vocab_size=len(tokenizer), initializer_range=0.3, **shape))
+    network.save_pretrained(folder / "checkpoint")
     tokenizer.save_pretrained(folder / "checkpoint")
     return folder / "checkpoint"
 

@@ -24,12 +24,12 @@ _PATIENCE_S = 120
 
 
 @pytest.fixture
-def config(small_config: Config, encoder_checkpoint: Path, tmp_path: Path) -> Config:
+def config(small_config: Config, tiny_checkpoint: Path, tmp_path: Path) -> Config:
     """A small encoder that is evaluated, and so saved, four times an epoch."""
     content = small_config.model_dump(mode="json")
     content["model"] = {
         "kind": "encoder",
-        "checkpoint": str(encoder_checkpoint),
+        "checkpoint": str(tiny_checkpoint),
         "inputs": "quote",
         "max_tokens": 32,
         "epochs": 6,

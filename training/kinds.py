@@ -55,13 +55,15 @@ class PairLinear(_Model):
 class Encoder(_Model):
     """A pretrained encoder, fine-tuned on claim and quote as a true pair.
 
-    ``checkpoint`` is the name of a model on the hub, whose ``revision`` (a commit) should be pinned, or a folder with
-    ``config.json``, ``model.safetensors`` and ``tokenizer.json``. ``max_tokens`` of a pair; ``batch_size`` pairs a step on
+    ``checkpoint`` is the name of a model on the hub, whose ``revision`` (a commit) should be pinned; a folder with
+    ``config.json``, ``model.safetensors`` and ``tokenizer.json``; or ``package:NAME/FOLDER``, such a folder in an installed
+    Python package. ``max_tokens`` of a pair; ``batch_size`` pairs a step on
     each process, times ``accumulate`` steps a weight update. ``warmup`` is the share of updates over which the learning
     rate rises, after which it falls linearly; ``layer_decay`` multiplies it from each layer to the one below (1: not at
     all). ``focal_gamma`` makes the loss focal (Lin et al., ICCV 2017), 0 leaves it cross-entropy. ``patience`` is how many
     evaluations on validation, ``evaluations`` an epoch, may pass without a better macro-F1. ``bf16`` null uses bfloat16
     where the processor has it. ``precision`` of the exported graph: int8 weights are recalibrated on validation.
+    ``transformers`` is a folder for the trained checkpoint as transformers' pipelines load it, null for none.
     """
 
     kind: Literal["encoder"]
@@ -81,6 +83,7 @@ class Encoder(_Model):
     patience: int = Field(2, ge=1)
     bf16: bool | None = None
     precision: Literal["fp32", "int8"] = "fp32"
+    transformers: str | None = None
 
     @property
     def draws(self) -> bool:
