@@ -226,8 +226,7 @@ def read_section(path: str | os.PathLike[str], kind: type[_Kind]) -> _Kind:
         kind: what it has to hold.
 
     Raises:
-        ClaimstanceError: the file is missing, not YAML, or a key or value of it is wrong; the message names the key
-            and the nearest valid one.
+        ClaimstanceError: the file is missing or not YAML, or as ``check_section`` does.
     """
     text = read_text(path)
     try:
@@ -238,10 +237,24 @@ def read_section(path: str | os.PathLike[str], kind: type[_Kind]) -> _Kind:
         raise ClaimstanceError(f"{path}{where}: not YAML: {getattr(error, 'problem', error)}") from None
     if not isinstance(content, dict):
         raise ClaimstanceError(f"{path}: expected keys such as {', '.join(kind.model_fields)}")
+    return check_section(content, kind, str(Path(path)))
+
+
+def check_section(content: dict[str, Any], kind: type[_Kind], where: str) -> _Kind:
+    """Check the content of a YAML file, or of one as it would be.
+
+    Args:
+        content: its keys and values.
+        kind: what it has to hold.
+        where: what a message names as the place of a problem, such as the file.
+
+    Raises:
+        ClaimstanceError: a key or value is wrong; the message names the key and the nearest valid one.
+    """
     try:
         return kind.model_validate(content)
     except ValidationError as error:
-        raise ClaimstanceError(f"{Path(path)}: {_first_problem(error, kind)}") from None
+        raise ClaimstanceError(f"{where}: {_first_problem(error, kind)}") from None
 
 
 def _first_problem(error: ValidationError, kind: type[BaseModel]) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import datasets
+import numpy as np
 
 from claimstance.bundle import LAYOUT, bundle_digest, write_bundle
 from claimstance.errors import ClaimstanceError
@@ -23,8 +24,15 @@ from evaluation.report import Report, make_report
 from evaluation.scoring import FIELDS, LabelledPairs
 from training.config import Config, Encoder
 from training.corpus import SPLITS, LoadedCorpus, load_corpus
+from training.cross_validation import (
+    cross_validate,
+    cross_validated_pairs,
+    fold_figures,
+    pooled_figures,
+    summaries,
+)
 from training.evidence import write_evidence
-from training.models import Workshop, cross_validate, fit
+from training.models import Workshop, fit
 from training.tracking import (
     DataInput,
     Evidence,
@@ -161,7 +169,7 @@ def _train(
 ) -> Candidate:
     say(f"{config.name}: fitting")
     with tracker.run(config.name, config.description, resume) as run:
-        run.record(_inputs(config, corpus))
+        run.record(inputs_of(config, corpus))
         train, validation = corpus.splits["train"], corpus.splits["validation"]
         with tempfile.TemporaryDirectory() as files, _checkpoints(config, run) as checkpoints:
             workshop = Workshop(
@@ -179,11 +187,11 @@ def _train(
         figures = {}
         if config.evaluation.cross_validation:
             say(f"{config.name}: cross-validating, {config.evaluation.cross_validation} folds grouped by event")
-            figures = _cross_validation_figures(config, corpus)
+            figures = _cross_validation(config, corpus, run)
         run.record([Figures(figures | {"threshold": report.manifest.threshold, "temperature": fitted.temperature})])
         run.record(_results(config, folder, report))
-    for name, value in figures.items():
-        say(f"{config.name}: {name}={value:.4f}")
+    for line in summaries(figures):
+        say(f"{config.name}: {line}")
     return Candidate(config, folder, report, run, tracker)
 
 
@@ -237,19 +245,17 @@ def _read_test(chosen: Candidate, corpus: LoadedCorpus, say) -> tuple[Report, in
     return report, chosen.tracker.count_runs("test_split_read", digest)
 
 
-def _cross_validation_figures(config: Config, corpus: LoadedCorpus) -> dict[str, float]:
-    both = datasets.concatenate_datasets([corpus.splits["train"], corpus.splits["validation"]])
-    confusion = cross_validate(config, both, config.evaluation.cross_validation)
-    index = {label: number for number, label in enumerate(config.labels.all)}
-    stances = [index[label] for label in config.labels.stances]
-    figures = {f"cross_validation_{metrics.MACRO_F1}": metrics.macro_f1(confusion, stances)}
-    for subset in config.evaluation.macro_over:
-        name = f"cross_validation_{metrics.macro_over_name(subset)}"
-        figures[name] = metrics.macro_f1(confusion, [index[label] for label in subset])
-    return figures
+def _cross_validation(config: Config, corpus: LoadedCorpus, run: TrackedRun) -> dict[str, float]:
+    """Cross-validate, record the figures of each fold as it ends, and return the pooled ones."""
+    confusions = []
+    for confusion in cross_validate(config, cross_validated_pairs(corpus), config.evaluation.cross_validation):
+        confusions.append(confusion)
+        run.record([Figures(fold_figures(config, confusion), len(confusions))])
+    return pooled_figures(config, np.stack(confusions))
 
 
-def _inputs(config: Config, corpus: LoadedCorpus) -> Iterator[Tracked]:
+def inputs_of(config: Config, corpus: LoadedCorpus) -> Iterator[Tracked]:
+    """Yield what a run reads, as it is tracked: its parameters and its corpus."""
     yield Params(_flat(config.model_dump(mode="json", exclude={"name", "description"})))
     yield Tags({"model_kind": config.model.kind, "corpus_sha256": corpus.digest})
     yield Params({f"corpus_{name}_pairs": len(part) for name, part in corpus.splits.items()})

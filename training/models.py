@@ -9,12 +9,10 @@ from typing import Protocol
 
 import datasets
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold
 
 from claimstance.bundle import AnyBundle, Manifest
 from claimstance.errors import ClaimstanceError
 from claimstance.predictor import Predictor
-from evaluation import metrics
 from training import linear
 from training.config import Config, Encoder
 from training.preparation import Examples, calibrate, examples_of
@@ -108,22 +106,3 @@ def learn(config: Config, train: Examples, held_out: Examples, workshop: Worksho
             f"{config.name}: fine-tuning an encoder needs {error.name}, which is not installed: make .venv/encoder"
         ) from None
     return encoder.learn(config, train, held_out, workshop)
-
-
-def cross_validate(config: Config, data: datasets.Dataset, folds: int) -> np.ndarray:
-    """Return the pooled confusion matrix (labels × labels) of the likeliest label over folds grouped by event."""
-    events, truth = np.array(data["event"]), np.array(data["stance"])
-    if folds > np.unique(events).size:
-        raise ClaimstanceError(
-            f"evaluation.cross_validation is {folds}, but the pairs are of {np.unique(events).size} events; name fewer folds"
-        )
-    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=config.seed)
-    labels = len(config.labels.all)
-    confusion = np.zeros((labels, labels), dtype=np.int64)
-    for inside, outside in splitter.split(truth, truth, events):
-        known = examples_of(config, data.select(inside))
-        asked = examples_of(config, data.select(outside)).without_mismatched()
-        learned = learn(config, known, asked, None)
-        predicted = learned.scores(asked.quotes, asked.claims).argmax(axis=1)
-        confusion += metrics.confusion_matrix(asked.truth, predicted, labels)
-    return confusion
