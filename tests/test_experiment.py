@@ -270,7 +270,7 @@ def test_cross_validation_figures_are_over_the_stances_like_every_macro_f1(
     lines: list[str] = []
     run_experiment([config], lines.append)
     corpus = load_corpus(config)
-    confusions = list(cross_validate(config, cross_validated_pairs(corpus), 3))
+    confusions = [fold.confusion for fold in cross_validate(config, cross_validated_pairs(corpus), 3)]
     for name, over in (("assert_deny_macro_f1", [0, 1]), ("macro_f1", [0, 1, 2])):
         spread = np.std([metrics.macro_f1(confusion, over) for confusion in confusions], ddof=1)
         pooled = metrics.macro_f1(np.sum(confusions, axis=0), over)

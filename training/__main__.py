@@ -1,6 +1,7 @@
 """Train models and make the best champion.
 
 ``python -m training CONFIG…`` trains one candidate a config, tracks them, chooses the best on validation and exports it;
+``python -m training sweep CONFIG`` varies the values of a run and writes the best ones as a run of their own;
 ``python -m training promote RUN|BUNDLE`` holds a model to the gate that guards the alias champion.
 """
 
@@ -33,6 +34,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _quiet_libraries()
     if arguments[:1] == ["promote"]:
         return promote.main(arguments[1:])
+    if arguments[:1] == ["sweep"]:
+        # Optuna takes a moment to import, which runs do without.
+        from training import sweep
+
+        return sweep.main(arguments[1:])
     parser = argparse.ArgumentParser(
         prog="python -m training", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

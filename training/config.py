@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
@@ -255,6 +256,17 @@ def check_section(content: dict[str, Any], kind: type[_Kind], where: str) -> _Ki
         return kind.model_validate(content)
     except ValidationError as error:
         raise ClaimstanceError(f"{where}: {_first_problem(error, kind)}") from None
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested mappings as one with dotted keys; an empty mapping is a value."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            found |= flat(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
+    return found
 
 
 def _first_problem(error: ValidationError, kind: type[BaseModel]) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import datasets
@@ -22,13 +23,25 @@ MACRO_F1 = _PREFIX + metrics.MACRO_F1
 """Name of macro-F1 over the stances, its confusion matrix pooled over the folds."""
 
 
+@dataclass(frozen=True)
+class Fold:
+    """One fold: its ``number`` (from 1), its ``confusion`` matrix (labels × labels) of the likeliest label, its own ``figures``
+    by name, and the figures ``pooled`` over it and the folds before it."""
+
+    number: int
+    confusion: np.ndarray
+    figures: dict[str, float]
+    pooled: dict[str, float]
+
+
 def cross_validated_pairs(corpus: LoadedCorpus) -> datasets.Dataset:
     """Return the pairs that are cross-validated: those of train and of validation together."""
     return datasets.concatenate_datasets([corpus.splits["train"], corpus.splits["validation"]])
 
 
-def cross_validate(config: Config, data: datasets.Dataset, folds: int) -> Iterator[np.ndarray]:
-    """Yield the confusion matrix (labels × labels) of the likeliest label for each fold, as soon as it is fitted.
+def cross_validate(config: Config, data: datasets.Dataset, folds: int) -> Iterator[Fold]:
+    """Yield each fold as soon as a model is fitted on the others and asked about it; the last one's pooled figures are those
+    of the whole.
 
     Folds are grouped by event and stratified by label. An encoder stops early on events held out of what its fold trains on
     (their share is ``corpus.splits.validation``), never on the fold that it is asked about.
@@ -43,8 +56,16 @@ def cross_validate(config: Config, data: datasets.Dataset, folds: int) -> Iterat
             f"evaluation.cross_validation, or folds of a sweep, to fewer"
         )
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=config.seed)
-    parts = splitter.split(truth, truth, events)
-    return (_confusion(config, data.select(inside), data.select(outside)) for inside, outside in parts)
+    return _folds(config, data, splitter.split(truth, truth, events))
+
+
+def _folds(config: Config, data: datasets.Dataset, parts: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[Fold]:
+    confusions: list[np.ndarray] = []
+    for number, (inside, outside) in enumerate(parts, start=1):
+        confusions.append(_confusion(config, data.select(inside), data.select(outside)))
+        yield Fold(
+            number, confusions[-1], _figures_of(config, confusions[-1]), pooled_figures(config, np.stack(confusions))
+        )
 
 
 def _confusion(config: Config, known: datasets.Dataset, asked: datasets.Dataset) -> np.ndarray:
@@ -75,8 +96,7 @@ def pooled_figures(config: Config, confusions: np.ndarray) -> dict[str, float]:
     return figures
 
 
-def fold_figures(config: Config, confusion: np.ndarray) -> dict[str, float]:
-    """Return each macro-F1 of one fold (``confusion`` labels × labels): ``cross_validation_fold_macro_f1`` and so on."""
+def _figures_of(config: Config, confusion: np.ndarray) -> dict[str, float]:
     return {f"{_PREFIX}fold_{name}": metrics.macro_f1(confusion, over) for name, over in _subsets(config).items()}
 
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import datasets
-import numpy as np
 
 from claimstance.bundle import LAYOUT, bundle_digest, write_bundle
 from claimstance.errors import ClaimstanceError
@@ -22,13 +21,11 @@ from evaluation.evidence import evidence_folder, read_evidence
 from evaluation.page import write_report
 from evaluation.report import Report, make_report
 from evaluation.scoring import FIELDS, LabelledPairs
-from training.config import Config, Encoder
+from training.config import Config, Encoder, flat
 from training.corpus import SPLITS, LoadedCorpus, load_corpus
 from training.cross_validation import (
     cross_validate,
     cross_validated_pairs,
-    fold_figures,
-    pooled_figures,
     summaries,
 )
 from training.evidence import write_evidence
@@ -169,7 +166,7 @@ def _train(
 ) -> Candidate:
     say(f"{config.name}: fitting")
     with tracker.run(config.name, config.description, resume) as run:
-        run.record(inputs_of(config, corpus))
+        run.record(_inputs(config, corpus))
         train, validation = corpus.splits["train"], corpus.splits["validation"]
         with tempfile.TemporaryDirectory() as files, _checkpoints(config, run) as checkpoints:
             workshop = Workshop(
@@ -187,7 +184,9 @@ def _train(
         figures = {}
         if config.evaluation.cross_validation:
             say(f"{config.name}: cross-validating, {config.evaluation.cross_validation} folds grouped by event")
-            figures = _cross_validation(config, corpus, run)
+            for fold in cross_validate(config, cross_validated_pairs(corpus), config.evaluation.cross_validation):
+                run.record([Figures(fold.figures, fold.number)])
+                figures = fold.pooled
         run.record([Figures(figures | {"threshold": report.manifest.threshold, "temperature": fitted.temperature})])
         run.record(_results(config, folder, report))
     for line in summaries(figures):
@@ -245,20 +244,15 @@ def _read_test(chosen: Candidate, corpus: LoadedCorpus, say) -> tuple[Report, in
     return report, chosen.tracker.count_runs("test_split_read", digest)
 
 
-def _cross_validation(config: Config, corpus: LoadedCorpus, run: TrackedRun) -> dict[str, float]:
-    """Cross-validate, record the figures of each fold as it ends, and return the pooled ones."""
-    confusions = []
-    for confusion in cross_validate(config, cross_validated_pairs(corpus), config.evaluation.cross_validation):
-        confusions.append(confusion)
-        run.record([Figures(fold_figures(config, confusion), len(confusions))])
-    return pooled_figures(config, np.stack(confusions))
-
-
-def inputs_of(config: Config, corpus: LoadedCorpus) -> Iterator[Tracked]:
-    """Yield what a run reads, as it is tracked: its parameters and its corpus."""
-    yield Params(_flat(config.model_dump(mode="json", exclude={"name", "description"})))
+def _inputs(config: Config, corpus: LoadedCorpus) -> Iterator[Tracked]:
+    yield Params(flat(config.model_dump(mode="json", exclude={"name", "description"})))
     yield Tags({"model_kind": config.model.kind, "corpus_sha256": corpus.digest})
     yield Params({f"corpus_{name}_pairs": len(part) for name, part in corpus.splits.items()})
+    yield from data_inputs(config, corpus)
+
+
+def data_inputs(config: Config, corpus: LoadedCorpus) -> Iterator[Tracked]:
+    """Yield the splits that a run learns from and chooses on, as they are tracked."""
     for name in SPLITS[:2]:
         yield DataInput(name, corpus.splits[name], getattr(config.corpus, name) or config.corpus.source)
 
@@ -272,13 +266,3 @@ def _results(config: Config, folder: Path, report: Report) -> Iterator[Tracked]:
     yield Tags({"bundle_sha256": report.bundle, "mlflow.note.content": summary})
     tags = {"candidate": config.name, "validation_macro_f1": f"{report.figures[metrics.MACRO_F1]:.3f}"}
     yield Model(folder, report.bundle, config.labels.all, config.model.inputs, summary, tags)
-
-
-def _flat(values: dict, prefix: str = "") -> dict[str, object]:
-    flat: dict[str, object] = {}
-    for key, value in values.items():
-        if isinstance(value, dict) and value:
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
