@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,14 +46,6 @@ def everything_under(folder: Path) -> list[str]:
 
 def quiet(line: str) -> None:
     """Say nothing."""
-
-
-@pytest.fixture(autouse=True)
-def same_signals_after() -> Iterator[None]:
-    """The command takes over SIGTERM; give it back."""
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture(scope="module")

@@ -13,11 +13,9 @@ import mlflow
 import numpy as np
 import pytest
 import yaml
-from transformers import BertConfig, BertModel, BertTokenizerFast
 
 from claimstance.errors import ClaimstanceError
 from claimstance.predictor import Predictor
-from claimstance.records import Pair
 from training.__main__ import main
 from training.config import Config
 from training.experiment import CHECKPOINTS, run_experiment
@@ -26,28 +24,10 @@ _PATIENCE_S = 120
 
 
 @pytest.fixture
-def config(small_config: Config, few_pairs: list[Pair], tmp_path: Path) -> Config:
+def config(small_encoder: Config, tmp_path: Path) -> Config:
     """A small encoder that is evaluated, and so saved, four times an epoch."""
-    words = sorted({word for pair in few_pairs for word in (pair.quote + " " + pair.claim).split()})
-    (tmp_path / "vocab.txt").write_text(
-        "\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]), encoding="utf-8"
-    )
-    tokenizer = BertTokenizerFast(str(tmp_path / "vocab.txt"), do_lower_case=False)
-    shape = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
-    BertModel(BertConfig(vocab_size=len(tokenizer), **shape)).save_pretrained(tmp_path / "checkpoint")
-    tokenizer.save_pretrained(tmp_path / "checkpoint")
-    content = small_config.model_dump(mode="json")
-    content["model"] = {
-        "kind": "encoder",
-        "checkpoint": str(tmp_path / "checkpoint"),
-        "inputs": "quote",
-        "max_tokens": 32,
-        "epochs": 6,
-        "evaluations": 4,
-        "patience": 99,
-        "learning_rate": 3e-3,
-        "lexicons": content["model"]["lexicons"][:1],
-    }
+    content = small_encoder.model_dump(mode="json")
+    content["model"] |= {"epochs": 6, "evaluations": 4, "patience": 99}
     content["tracking"]["uri"] = f"sqlite:///{tmp_path / 'mlflow.db'}"
     return Config.model_validate({**content, "export": str(tmp_path / "exports" / "resumed")})
 

@@ -292,6 +292,9 @@ def _keys_at(section: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
         if part in _KINDS:
             section = _KINDS[part]
             continue
+        if part not in section.model_fields:
+            # A key of a mapping, whose values' kind is known from the field that holds it.
+            continue
         annotation = section.model_fields[part].annotation
         section = next((kind for kind in (annotation, *get_args(annotation)) if hasattr(kind, "model_fields")), section)
     return list(section.model_fields)

@@ -230,8 +230,9 @@ def best_config(sweep: Sweep, space: Space, best: FrozenTrial, figure: str) -> C
 def _print_best(sweep: Sweep, best: Sequence[FrozenTrial]) -> None:
     table = Table(title=f"The best trials of {sweep.name}, by {sweep.objective} macro-F1", title_justify="left")
     spread = f"{cross_validation.MACRO_F1}_sd"
-    for column in ("trial", "macro-F1", *(["± sd"] if sweep.objective == CROSS_VALIDATION else []), *sweep.space):
-        table.add_column(column.removeprefix("model."), justify="right")
+    keys = [key.removeprefix("model.").removeprefix("families.") for key in sweep.space]
+    for column in ("trial", "macro-F1", *(["± sd"] if sweep.objective == CROSS_VALIDATION else []), *keys):
+        table.add_column(column, justify="right")
     for trial in best:
         figures = [f"{trial.value:.4f}"]
         if spread in trial.user_attrs[_FIGURES]:
@@ -241,7 +242,7 @@ def _print_best(sweep: Sweep, best: Sequence[FrozenTrial]) -> None:
 
 
 def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _check_writable(path: Path) -> None:
