@@ -1,8 +1,8 @@
 """The exported model on disk: what its files are called, what they hold, and how they are checked before use.
 
 A bundle is data. Arrays are plain ``.npy`` without pickles, the word lists and the manifest are JSON, an encoder is an ONNX
-graph with its tokenizer; and the manifest names the size and SHA-256 of every file and of
-itself, so that an altered byte is refused.
+graph with its tokenizer; and the manifest names the size and SHA-256 of every file and of itself, so that an altered byte is
+refused. An ensemble holds whole bundles, a folder each, and names the manifests of these.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -23,21 +24,24 @@ from claimstance.features import FAMILIES, FEATURES, SLOTS
 from claimstance.files import replacing_folder, sha256
 from claimstance.text import NORMALISATION
 
-FORMAT = 2
-"""Version of the bundle layout that this package writes, and the newest that it reads. Format 1 had no ``settings``."""
+FORMAT = 3
+"""Version of the bundle layout that this package writes, and the newest that it reads. Format 1 had no ``settings``, format 2
+no ensembles."""
 
-LINEAR, ENCODER = "pair-linear", "encoder"
-KINDS = (LINEAR, ENCODER)
-"""Kinds of models that a bundle may hold."""
+LINEAR, ENCODER, ENSEMBLE = "pair-linear", "encoder", "ensemble"
+KINDS = (LINEAR, ENCODER, ENSEMBLE)
+"""Kinds of models that a bundle may hold; an ensemble's members are of the others."""
+
+MOST_MEMBERS = 16
+"""Members of an ensemble at most."""
 
 INPUTS = ("pair", "quote", "claim")
 """What a model may read."""
 
-LARGEST_FILE = {LINEAR: 64 * 1024 * 1024, ENCODER: 4 * 1024**3}
-"""Bytes, by kind; a larger file is refused before it is read."""
-
-
 _LARGEST_MANIFEST = 1024 * 1024
+
+LARGEST_FILE = {LINEAR: 64 * 1024 * 1024, ENCODER: 4 * 1024**3, ENSEMBLE: _LARGEST_MANIFEST}
+"""Bytes, by kind; a larger file is refused before it is read."""
 
 
 @dataclass(frozen=True)
@@ -51,17 +55,27 @@ class Layout:
     lexicon: str = "lexicon.json"
     network: str = "model.onnx"
     tokenizer: str = "tokenizer.json"
+    stack: str = "stack.npy"
 
-    def contents(self, kind: str) -> tuple[str, ...]:
-        """Every file but the manifest that a bundle of a kind holds."""
+    def member(self, number: int) -> str:
+        """The folder of an ensemble's member, counted from 1."""
+        return f"member-{number}"
+
+    def contents(self, kind: str, members: int = 0, *, stacked: bool = False) -> tuple[str, ...]:
+        """Every file but the manifest that a bundle of a kind answers for, an ensemble of so many members."""
+        if kind == ENSEMBLE:
+            manifests = tuple(f"{self.member(number)}/{self.manifest}" for number in range(1, members + 1))
+            return (*manifests, self.stack) if stacked else manifests
         return {
             LINEAR: (self.dense, self.sparse, self.idf, self.lexicon),
             ENCODER: (self.network, self.tokenizer, self.lexicon),
         }[kind]
 
-    def may_hold(self, name: str) -> bool:
-        """Say whether a bundle of any kind has a file of this name."""
-        return name in asdict(self).values()
+    def may_hold(self, path: Path) -> bool:
+        """Say whether a bundle of any kind has such a file, or such a folder with nothing but a member in it."""
+        if path.is_dir():
+            return bool(re.fullmatch(r"member-\d+", path.name)) and all(map(self.may_hold, path.iterdir()))
+        return path.name in asdict(self).values()
 
 
 LAYOUT = Layout()
@@ -120,12 +134,54 @@ class EncoderBundle:
     lexicons: Sequence[dict[str, Any]]
 
 
-AnyBundle = Bundle | EncoderBundle
+@dataclass(frozen=True)
+class EnsembleBundle:
+    """An exported ensemble: the bundles of its ``members``, which agree in labels, abstain label and inputs; and, where their
+    answers are stacked and not averaged, the linear layer over the logs of their probabilities (``stack``, float32,
+    (members × k + 1) × k, its last row the intercept).
+
+    Raises:
+        BundleError: the members are too few or too many, do not agree, or are ensembles, or the layer is not of them.
+    """
+
+    manifest: Manifest
+    members: tuple[Bundle | EncoderBundle, ...]
+    stack: np.ndarray | None
+
+    def __post_init__(self) -> None:
+        if not 2 <= len(self.members) <= MOST_MEMBERS:
+            raise BundleError(f"an ensemble of {len(self.members)} members, expected 2 to {MOST_MEMBERS}")
+        for number, member in enumerate(self.members, start=1):
+            if member.manifest.kind == ENSEMBLE:
+                raise BundleError(f"member {number} is an ensemble itself; name its members instead")
+            for part in ("labels", "abstain_label", "inputs"):
+                theirs, ours = getattr(member.manifest, part), getattr(self.manifest, part)
+                if theirs != ours:
+                    raise BundleError(
+                        f"member {number} has the {part} {theirs!r}, the ensemble {ours!r}; all have to be the same"
+                    )
+        width = len(self.manifest.labels)
+        expected = (len(self.members) * width + 1, width)
+        if self.stack is not None and (self.stack.shape != expected or self.stack.dtype != np.float32):
+            raise BundleError(
+                f"a stack of shape {self.stack.shape} ({self.stack.dtype}), expected {expected} (float32); "
+                f"export the model again"
+            )
+
+
+AnyBundle = Bundle | EncoderBundle | EnsembleBundle
+
+
+def manifests_of(bundle: AnyBundle) -> tuple[Manifest, ...]:
+    """Return a bundle's manifest and those of its members."""
+    members = bundle.members if isinstance(bundle, EnsembleBundle) else ()
+    return (bundle.manifest, *(member.manifest for member in members))
 
 
 def write_bundle(bundle: AnyBundle, folder: str | os.PathLike[str]) -> None:
     """Write a bundle, replacing ``folder`` only when all of it is written. Equal bundles give equal bytes."""
     with replacing_folder(folder) as fresh:
+        contents = LAYOUT.contents(bundle.manifest.kind)
         match bundle:
             case Bundle(_, dense, sparse, idf, lexicons):
                 for name, array in ((LAYOUT.dense, dense), (LAYOUT.sparse, sparse), (LAYOUT.idf, idf)):
@@ -135,10 +191,13 @@ def write_bundle(bundle: AnyBundle, folder: str | os.PathLike[str]) -> None:
                 shutil.copyfile(network, fresh / LAYOUT.network)
                 shutil.copyfile(tokenizer, fresh / LAYOUT.tokenizer)
                 _write_lexicons(fresh, lexicons)
-        files = {
-            name: {"bytes": (fresh / name).stat().st_size, "sha256": sha256(fresh / name)}
-            for name in LAYOUT.contents(bundle.manifest.kind)
-        }
+            case EnsembleBundle(_, members, stack):
+                for number, member in enumerate(members, start=1):
+                    write_bundle(member, fresh / LAYOUT.member(number))
+                if stack is not None:
+                    np.save(fresh / LAYOUT.stack, np.ascontiguousarray(stack), allow_pickle=False)
+                contents = LAYOUT.contents(ENSEMBLE, len(members), stacked=stack is not None)
+        files = {name: {"bytes": (fresh / name).stat().st_size, "sha256": sha256(fresh / name)} for name in contents}
         (fresh / LAYOUT.manifest).write_text(_manifest_text(bundle.manifest, files), encoding="utf-8", newline="\n")
 
 
@@ -152,10 +211,17 @@ def read_bundle(folder: str | os.PathLike[str]) -> AnyBundle:
     Raises:
         BundleError: the folder or a file is missing, altered, malformed or of a newer format; the message names it.
     """
-    folder = Path(folder)
+    return _read_bundle(Path(folder), KINDS)
+
+
+def _read_bundle(folder: Path, kinds: Sequence[str]) -> AnyBundle:
     manifest, files = _read_manifest(folder)
+    if manifest.kind not in kinds:
+        raise BundleError(f"{folder}: an ensemble inside an ensemble, expected a single model; export the model again")
     for name in files:
         _check_file(folder / name, files[name], LARGEST_FILE[manifest.kind])
+    if manifest.kind == ENSEMBLE:
+        return _read_ensemble(folder, manifest, files)
     lexicons = _read_lexicons(folder / LAYOUT.lexicon)
     if manifest.kind == ENCODER:
         return EncoderBundle(manifest, folder / LAYOUT.network, folder / LAYOUT.tokenizer, lexicons)
@@ -169,6 +235,17 @@ def read_bundle(folder: str | os.PathLike[str]) -> AnyBundle:
     if any(array.dtype != np.float32 for array in (dense, sparse, idf)):
         raise BundleError(f"{folder}: an array is not of 32-bit floats; export the model again")
     return Bundle(manifest, dense, sparse, idf, lexicons)
+
+
+def _read_ensemble(folder: Path, manifest: Manifest, files: dict[str, Any]) -> EnsembleBundle:
+    single = [kind for kind in KINDS if kind != ENSEMBLE]
+    stacked = LAYOUT.stack in files
+    numbers = range(1, len(files) - stacked + 1)
+    members = tuple(_read_bundle(folder / LAYOUT.member(number), single) for number in numbers)
+    try:
+        return EnsembleBundle(manifest, members, _load_array(folder / LAYOUT.stack) if stacked else None)
+    except BundleError as error:
+        raise BundleError(f"{folder}: {error}") from None
 
 
 def _read_lexicons(path: Path) -> list[dict[str, Any]]:
@@ -257,9 +334,15 @@ def _is_sound(body: dict[str, Any], files: Any) -> bool:
         and all(isinstance(value, float) for value in families.values())
         and isinstance(body["trained_on"], dict)
         and isinstance(files, dict)
-        and sorted(files) == sorted(LAYOUT.contents(body["kind"]))
+        and sorted(files) == sorted(_contents_like(body["kind"], files))
         and all(isinstance(file, dict) and sorted(file) == ["bytes", "sha256"] for file in files.values())
     )
+
+
+def _contents_like(kind: str, files: dict[str, Any]) -> tuple[str, ...]:
+    """Return what a bundle of this kind with as many files as these has to list."""
+    stacked = LAYOUT.stack in files
+    return LAYOUT.contents(kind, len(files) - stacked, stacked=stacked)
 
 
 def _check_file(path: Path, expected: dict[str, Any], largest: int) -> None:

@@ -8,7 +8,8 @@ from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 
-from claimstance.bundle import AnyBundle, Bundle, Manifest, read_bundle
+from claimstance.bundle import AnyBundle, Bundle, EnsembleBundle, Manifest, read_bundle
+from claimstance.ensemble import EnsembleModel
 from claimstance.errors import BundleError, ClaimstanceError
 from claimstance.lexicon import Lexicon
 from claimstance.linear import LinearModel
@@ -129,6 +130,8 @@ def open_model(bundle: AnyBundle) -> StanceModel:
     """
     if isinstance(bundle, Bundle):
         return LinearModel(bundle)
+    if isinstance(bundle, EnsembleBundle):
+        return EnsembleModel(bundle, [open_model(member) for member in bundle.members])
     # Its own packages are an extra, which linear models do without.
     from claimstance.encoder import EncoderModel
 

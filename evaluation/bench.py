@@ -70,7 +70,7 @@ def _bench(model: str, path: str) -> None:
     one = [(short[0].quote, short[0].claim)]
     alone = statistics.median(_seconds(lambda: predictor.predict(one)) for _ in range(200))
     starts = [_cold_start(model) for _ in range(_COLD_STARTS)]
-    size = sum(file.stat().st_size for file in Path(model).iterdir())
+    size = sum(file.stat().st_size for file in Path(model).rglob("*") if file.is_file())
     print(f"one pair alone: {1000 * alone:.2f} ms")
     print(f"import, load and first prediction: {statistics.median(start for start, _ in starts):.2f} s")
     print(f"peak memory of that process: {statistics.median(memory for _, memory in starts):.0f} MB")

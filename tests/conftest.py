@@ -71,6 +71,23 @@ def small_config(small_corpus: Path) -> Config:
 
 
 @pytest.fixture(scope="session")
+def encoder_checkpoint(tmp_path_factory: pytest.TempPathFactory, few_pairs: list[Pair]) -> Path:
+    """A tiny pretrained encoder with fresh weights, whose tokens are the words of few pairs."""
+    # torch and transformers take seconds to import, which most test files do without.
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    folder = tmp_path_factory.mktemp("encoder")
+    words = sorted({word for pair in few_pairs for word in (pair.quote + " " + pair.claim).split()})
+    lines = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]
+    (folder / "vocab.txt").write_text("\n".join(lines), encoding="utf-8")
+    tokenizer = BertTokenizerFast(str(folder / "vocab.txt"), do_lower_case=False)
+    shape = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    BertModel(BertConfig(vocab_size=len(tokenizer), **shape)).save_pretrained(folder / "checkpoint")
+    tokenizer.save_pretrained(folder / "checkpoint")
+    return folder / "checkpoint"
+
+
+@pytest.fixture(scope="session")
 def model_folder(tmp_path_factory: pytest.TempPathFactory, small_config: Config) -> Path:
     """An exported bundle of the small model; tests that change it work on a copy."""
     corpus = load_corpus(small_config)
@@ -87,23 +104,12 @@ def predictor(model_folder: Path) -> Predictor:
 
 
 @pytest.fixture(scope="session")
-def small_encoder(small_config: Config, few_pairs: list[Pair], tmp_path_factory: pytest.TempPathFactory) -> Config:
-    """A run of a small encoder with fresh weights over the small corpus; it reads quotes, and is tracked nowhere."""
-    from transformers import BertConfig, BertModel, BertTokenizerFast
-
-    folder = tmp_path_factory.mktemp("small-encoder")
-    words = sorted({word for pair in few_pairs for word in (pair.quote + " " + pair.claim).split()})
-    (folder / "vocab.txt").write_text(
-        "\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]), encoding="utf-8"
-    )
-    tokenizer = BertTokenizerFast(str(folder / "vocab.txt"), do_lower_case=False)
-    shape = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
-    BertModel(BertConfig(vocab_size=len(tokenizer), **shape)).save_pretrained(folder / "checkpoint")
-    tokenizer.save_pretrained(folder / "checkpoint")
+def small_encoder(small_config: Config, encoder_checkpoint: Path) -> Config:
+    """A run of a tiny encoder over the small corpus; it reads quotes, and is tracked nowhere."""
     content = small_config.model_dump(mode="json")
     content["model"] = {
         "kind": "encoder",
-        "checkpoint": str(folder / "checkpoint"),
+        "checkpoint": str(encoder_checkpoint),
         "inputs": "quote",
         "max_tokens": 32,
         "epochs": 1,

@@ -111,7 +111,7 @@ def test_an_unknown_key_like_no_other_lists_the_valid_ones(tmp_path: Path) -> No
         ("model.C", -1, "model.C"),
         ("model.families.overlap", 0, "model.families.overlap"),
         ("model.families", {}, "model.families"),
-        ("model.kind", "encodr", "is not one of pair-linear, encoder (did you mean 'encoder'?)"),
+        ("model.kind", "encodr", "is not one of pair-linear, encoder, ensemble (did you mean 'encoder'?)"),
         ("model.inputs", "both", "'quote'"),
         ("labels.stances", ["agree"], "labels.stances"),
         ("seed", "zero", "seed"),

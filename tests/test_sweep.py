@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -23,14 +26,16 @@ from training.__main__ import main
 from training.config import Config, read_config
 from training.corpus import load_corpus
 from training.cross_validation import MACRO_F1, cross_validate, cross_validated_pairs
+from training.experiment import run_experiment
 from training.preparation import Examples
 from training.space import Space, Sweep, read_sweep
 from training.study import Study
+from training.tracking import NullTracker
 
 SWEEPS = sorted((Path(__file__).resolve().parent.parent / "configs/sweeps").glob("*.yaml"))
 SPACE = {
     "model.C": {"low": 0.001, "high": 1.0, "log": True},
-    "model.families.cues": {"low": 0.001, "high": 1.0, "log": True},
+    "model.families.overlap": {"low": 0.001, "high": 1.0, "log": True},
     "model.class_weight": {"choices": ["balanced", None]},
 }
 _PATIENCE_S = 120
@@ -40,7 +45,7 @@ _PATIENCE_S = 120
 def quick(small_config: Config) -> Config:
     """The cheapest run that learns something."""
     content = small_config.model_dump(mode="json")
-    content["model"] |= {"families": {"cues": 1.0}, "lexicons": content["model"]["lexicons"][:1]}
+    content["model"] |= {"families": {"overlap": 1.0}, "lexicons": []}
     return Config.model_validate(content)
 
 
@@ -201,13 +206,11 @@ def swept(quick: Config, migrated: Path, tmp_path_factory: pytest.TempPathFactor
         {**quick.model_dump(mode="json"), "tracking": {"uri": uri}, "export": str(folder / "exports" / "chosen")}
     )
     path = written(folder, tracked, trials=8)
-    with pytest.MonkeyPatch.context() as patch:
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
         patch.chdir(folder)
-        command = [sys.executable, "-m", "training", "sweep", path]
-        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return Swept(folder, done.stdout, path, uri)
+        assert main(["sweep", path]) == 0
+    return Swept(folder, printed.getvalue(), path, uri)
 
 
 def test_the_best_config_trains_alone_to_the_same_figure(
@@ -225,8 +228,9 @@ def test_the_best_config_trains_alone_to_the_same_figure(
     assert (
         f"cross_validation_macro_f1={swept.study.best_value:.4f} ± " in head and head.split(", ")[-1] in swept.printed
     )
-    (tmp_path / "alone.yaml").write_text(yaml.safe_dump(untracked), encoding="utf-8")
-    assert main([str(tmp_path / "alone.yaml")]) == 0
+    lines: list[str] = []
+    run_experiment([alone], lines.append)
+    assert any(line.startswith(f"tried-best: {MACRO_F1}={swept.study.best_value:.4f} ± ") for line in lines)
 
 
 def test_the_best_trials_are_printed_best_first(swept: Swept) -> None:
@@ -320,8 +324,6 @@ def test_the_validation_figure_is_that_of_the_run(
     base = quick.model_copy(update={"export": str(tmp_path / "exports" / "chosen")})
     assert main(["sweep", written(tmp_path, base, objective="validation")]) == 0
     assert "± sd" not in capsys.readouterr().out
-    from training.experiment import run_experiment
-
     alone = run_experiment([read_config(tmp_path / "best.yaml")], lambda line: None)
     assert alone.chosen.validation.figures["macro_f1"] == study_in(tmp_path).best_value
 
@@ -331,12 +333,12 @@ def test_more_folds_than_events_a_wrong_storage_and_a_file_of_ones_own_are_refus
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["sweep", written(tmp_path, quick, folds=1000)]) == 2
-    assert "1000 folds are asked for" in capsys.readouterr().err
+    assert "folds is 1000, but the pairs are of" in capsys.readouterr().err
     for storage, message in (("sweeps.db", "storage: not the URL"), ("oracle9://h/d", "the study cannot be kept in")):
         assert main(["sweep", written(tmp_path, quick), "--storage", storage]) == 2
         assert message in capsys.readouterr().err
     assert main(["sweep", written(tmp_path, quick), "--trials", "0"]) == 2
-    assert "command line: trials: Input should be greater than or equal to 1" in capsys.readouterr().err
+    assert "sweep.yaml: trials: Input should be greater than or equal to 1" in capsys.readouterr().err
     assert main(["sweep", written(tmp_path, quick, best=str(tmp_path / "base.yaml"))]) == 2
     assert "base.yaml: not written by a sweep, so it is not replaced" in capsys.readouterr().err
     assert read_config(tmp_path / "base.yaml") == quick and not (tmp_path / "sweeps.db").exists()
@@ -379,7 +381,7 @@ def test_a_killed_sweep_goes_on_and_its_trial_counts_as_failed(
     quick: Config, uri: str, tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tracked = quick.model_copy(update={"tracking": quick.tracking.model_copy(update={"uri": uri})})
-    path = written(tmp_path, tracked, trials=3)
+    path = written(tmp_path, tracked, trials=3, folds=8)
     command = [sys.executable, "-m", "training", "sweep", path]
     environment = {**os.environ, "PYTHONPATH": str(root)}
     with subprocess.Popen(
@@ -387,10 +389,9 @@ def test_a_killed_sweep_goes_on_and_its_trial_counts_as_failed(
     ) as process:
         until = time.monotonic() + _PATIENCE_S
         while time.monotonic() < until and process.poll() is None:
-            running = [] if not (tmp_path / "sweeps.db").exists() else running_trials(tmp_path)
-            if running and running[0].number == 1 and "run" in running[0].user_attrs:
+            if runs_a_later_trial(tmp_path):
                 break
-            time.sleep(0.05)
+            time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
     assert states(tmp_path) == ["COMPLETE", "RUNNING"]
     monkeypatch.setattr(study, "_GRACE_S", 1)
@@ -402,13 +403,14 @@ def test_a_killed_sweep_goes_on_and_its_trial_counts_as_failed(
     assert [run.info.status for run in found.parents] == ["FINISHED"]
 
 
-def running_trials(folder: Path) -> list[Any]:
-    """The running trials of a study that may not be there yet."""
+def runs_a_later_trial(folder: Path) -> bool:
+    """Say whether a trial after the first has ended a fold; read without making tables, which another process may be at."""
+    asked = "SELECT 1 FROM trials JOIN trial_intermediate_values USING (trial_id) WHERE state = 'RUNNING' AND number"
     try:
-        return study_in(folder).get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    except Exception:
-        # The tables are being made.
-        return []
+        with contextlib.closing(sqlite3.connect(f"file:{folder / 'sweeps.db'}?mode=ro", uri=True)) as database:
+            return bool(database.execute(asked).fetchone())
+    except sqlite3.OperationalError:
+        return False
 
 
 SHARED = """
@@ -416,6 +418,7 @@ import sys, time
 import optuna
 from training.space import Sweep
 from training.study import Study
+from training.tracking import NullTracker
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 sweep = Sweep(name="tried", description="", base="-", trials=6, storage=sys.argv[1], space={"model.C": {"low": 0.1, "high": 1}})
@@ -481,10 +484,17 @@ def test_two_that_ask_for_the_last_trial_at_once_do_not_both_run_it(
 # Encoders
 
 
+@pytest.mark.parametrize("joined", [False, True], ids=["alone", "in an ensemble"])
 def test_an_encoder_stops_early_on_events_that_it_neither_learns_nor_is_asked(
-    small_encoder: Config, monkeypatch: pytest.MonkeyPatch
+    small_encoder: Config, monkeypatch: pytest.MonkeyPatch, joined: bool
 ) -> None:
-    data = cross_validated_pairs(load_corpus(small_encoder))
+    config = small_encoder
+    if joined:
+        content = config.model_dump(mode="json")
+        members = [{"families": {"cues": 1.0}}, {**content["model"], "inputs": "quote"}]
+        content["model"] = {"kind": "ensemble", "inputs": "quote", "members": members}
+        config = Config.model_validate(content)
+    data = cross_validated_pairs(load_corpus(config))
     event_of = dict(zip(data["quote"], data["event"], strict=True))
     events = len(set(event_of.values()))
     seen: list[dict[str, set[str]]] = []
@@ -492,16 +502,16 @@ def test_an_encoder_stops_early_on_events_that_it_neither_learns_nor_is_asked(
     class Stub:
         def scores(self, quotes: list[str], claims: list[str]) -> np.ndarray:
             seen[-1]["asked"] = {event_of[quote] for quote in quotes}
-            return np.zeros((len(quotes), len(small_encoder.labels.all)))
+            return np.zeros((len(quotes), len(config.labels.all)))
 
-    def learn(config: Config, train: Examples, held_out: Examples, workshop: Any) -> Stub:
+    def learn(_: Config, train: Examples, held_out: Examples, workshop: Any) -> Stub:
         parts = {"train": train, "held out": held_out}
         seen.append({name: {event_of[quote] for quote in part.quotes} for name, part in parts.items()})
         assert workshop.folder.is_dir()
         return Stub()
 
     monkeypatch.setattr(cross_validation, "learn", learn)
-    *_, whole = cross_validate(small_encoder, data, 3)
+    *_, whole = cross_validate(config, data, 3)
     assert whole.number == len(seen) == 3
     for fold in seen:
         assert all(fold.values())
@@ -511,28 +521,30 @@ def test_an_encoder_stops_early_on_events_that_it_neither_learns_nor_is_asked(
 
 def test_an_encoder_is_cross_validated(small_encoder: Config) -> None:
     data = cross_validated_pairs(load_corpus(small_encoder))
+    data = data.select(range(0, len(data), 3))
     folds = list(cross_validate(small_encoder, data, 2))
     assert sum(fold.confusion.sum() for fold in folds) == len(data)
 
 
 def test_an_encoder_judged_on_validation_reports_every_evaluation_and_may_be_pruned(
-    small_encoder: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_encoder: Config, tmp_path: Path
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     model = small_encoder.model.model_copy(update={"evaluations": 2})
-    base = small_encoder.model_copy(update={"model": model})
-    monkeypatch.setattr(
-        optuna.pruners, "MedianPruner", lambda: optuna.pruners.ThresholdPruner(upper=-1, n_warmup_steps=2)
+    path = written(
+        tmp_path,
+        small_encoder.model_copy(update={"model": model}),
+        objective="validation",
+        space={"model.learning_rate": {"low": 1e-3, "high": 3e-3}},
     )
-    space = {"model.learning_rate": {"low": 1e-3, "high": 3e-3}}
-    path = written(tmp_path, base, objective="validation", trials=1, space=space, pruning=False)
-    assert main(["sweep", path]) == 0
-    path = written(tmp_path, base, objective="validation", trials=2, space=space)
-    assert main(["sweep", path]) == 0
-    first, second = study_in(tmp_path).get_trials()
-    assert (first.state, second.state) == (TrialState.COMPLETE, TrialState.PRUNED)
-    assert list(first.intermediate_values) == [1, 2, 3][: len(first.intermediate_values)]
-    assert list(second.intermediate_values) == [1, 2]
+    given, space = read_sweep(path, {})
+    trials = sweep._Trials(given, space, load_corpus(space.base))
+    never, second = optuna.pruners.NopPruner(), optuna.pruners.ThresholdPruner(upper=-1, n_warmup_steps=2)
+    for pruner, state in ((never, TrialState.COMPLETE), (second, TrialState.PRUNED)):
+        tried = optuna.create_study(direction="maximize", pruner=pruner)
+        tried.optimize(lambda trial: trials.run(trial, NullTracker()), n_trials=1)
+        (trial,) = tried.trials
+        assert trial.state == state and list(trial.intermediate_values) == [1, 2, 3][: len(trial.intermediate_values)]
+        assert len(trial.intermediate_values) >= 2
 
 
 def test_help_names_the_command(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 """Train models and make the best champion.
 
 ``python -m training CONFIG…`` trains one candidate a config, tracks them, chooses the best on validation and exports it;
+``python -m training distill TEACHER --config CONFIG --pairs FILE…`` trains one that learns from another model's answers too;
 ``python -m training sweep CONFIG`` varies the values of a run and writes the best ones as a run of their own;
 ``python -m training promote RUN|BUNDLE`` holds a model to the gate that guards the alias champion.
 """
@@ -24,7 +25,7 @@ from evaluation import metrics
 from evaluation.evidence import evidence_folder
 from evaluation.screen import print_report
 from training import promote
-from training.config import read_config
+from training.config import Config, read_config
 from training.experiment import Outcome, run_experiment
 
 
@@ -34,6 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _quiet_libraries()
     if arguments[:1] == ["promote"]:
         return promote.main(arguments[1:])
+    if arguments[:1] == ["distill"]:
+        options = _distill_parser().parse_args(arguments[1:])
+        return reporting_errors(lambda: _train([_distilling(options)], None), "distill")
     if arguments[:1] == ["sweep"]:
         # Optuna takes a moment to import, which runs do without.
         from training import sweep
@@ -49,13 +53,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--resume", metavar="RUN", help="id of a tracked run of an encoder that was killed, to go on with"
     )
     options = parser.parse_args(arguments)
-    return reporting_errors(lambda: _train(options.configs, options.resume), "training")
+    return reporting_errors(lambda: _train([read_config(path) for path in options.configs], options.resume), "training")
 
 
-def _train(paths: Sequence[str], resume: str | None) -> None:
+def _distill_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m training distill",
+        description="Train a linear model on the labelled pairs of a run and on the answers that a teacher gives to others. "
+        "A config with a section distill is such a run, too.",
+    )
+    parser.add_argument("teacher", metavar="TEACHER", help="folder of an exported model with the labels of the run")
+    parser.add_argument("--config", required=True, metavar="CONFIG", help="YAML file of a run of kind pair-linear")
+    parser.add_argument(
+        "--pairs", required=True, nargs="+", metavar="FILE", help="JSONL, CSV, TSV or Parquet with quote and claim"
+    )
+    parser.add_argument("--weight", type=float, help="of such a pair against a labelled one (default: 1)")
+    parser.add_argument("--temperature", type=float, help="softens the teacher's answers (default: 1, as they are)")
+    return parser
+
+
+def _distilling(options: argparse.Namespace) -> Config:
+    """Return the run of a config with the section that the command line says."""
+    named = {name: getattr(options, name) for name in ("teacher", "pairs", "weight", "temperature")}
+    section = {name: value for name, value in named.items() if value is not None}
+    config = read_config(options.config, {"distill": section})
+    return config.model_copy(update={"name": f"{config.name}-distilled"})
+
+
+def _train(configs: Sequence[Config], resume: str | None) -> None:
     # A run that is told to stop must still end its tracked run.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("training: told to stop"))
-    configs = [read_config(path) for path in paths]
     screen = console(stderr=True)
     with screen.status("starting") as status:
 

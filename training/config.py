@@ -6,23 +6,17 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from claimstance.errors import ClaimstanceError, did_you_mean
-from claimstance.features import FAMILIES
 from claimstance.files import read_text
 from claimstance.records import NONE, STANCES
+from training.kinds import KINDS, Model, PairLinear, Section
 
 _Kind = TypeVar("_Kind", bound=BaseModel)
-
-
-class Section(BaseModel):
-    """A mapping of a YAML file: no unknown key, nothing changed later."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Labels(Section):
@@ -71,8 +65,10 @@ class Corpus(Section):
     test: str | None = None
     source: str | None = None
     splits: Splits = Splits()
-    columns: dict[Literal["id", "event", "topic", "lang", "claim", "quote", "speaker", "stance"], str] = {}
-    labels: dict[str, str | None] = {}
+    columns: dict[Literal["id", "event", "topic", "lang", "claim", "quote", "speaker", "stance"], str] = Field(
+        default_factory=dict
+    )
+    labels: dict[str, str | None] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _one_source(self) -> Corpus:
@@ -85,76 +81,15 @@ class Corpus(Section):
         return self
 
 
-class _Model(Section):
-    """What every kind of model has.
+class Distillation(Section):
+    """Learning from another model's answers as well (Hinton, Vinyals & Dean, "Distilling the knowledge in a neural network",
+    2015): the folder of the ``teacher``; files of ``pairs`` without a stance, which it labels; the ``weight`` of such a
+    pair against a labelled one; and the ``temperature`` that softens its answers (1: as they are)."""
 
-    ``inputs`` says what the model reads; quotes alone is for data without claims, and claims alone shows what a model
-    gains by reading the pair. ``lexicons`` are the word lists. ``mismatched`` adds, for each training pair, so many quotes
-    met with a claim of another event, labelled as taking no stance: the sentences of an article are mostly about something
-    else. ``class_weight`` balanced weighs each label by the inverse of its frequency.
-    """
-
-    inputs: Literal["pair", "quote", "claim"] = "pair"
-    lexicons: tuple[str, ...] = ("data/lexicons/ar.yaml", "data/lexicons/en.yaml")
-    class_weight: Literal["balanced"] | None = "balanced"
-    mismatched: float = Field(0.0, ge=0, le=1)
-
-
-class PairLinear(_Model):
-    """Logistic regression over pair features.
-
-    ``families`` are the feature families with the value of their sparse features; ``dense_scale`` is the value of one
-    standard deviation of a dense feature; ``C`` the inverse strength of the L2 penalty.
-    """
-
-    kind: Literal["pair-linear"] = "pair-linear"
-    families: dict[Literal[FAMILIES], Annotated[float, Field(gt=0)]] = Field(min_length=1)  # type: ignore[valid-type]
-    C: float = Field(0.3, gt=0)
-    dense_scale: float = Field(1.0, gt=0)
-
-
-class Encoder(_Model):
-    """A pretrained encoder, fine-tuned on claim and quote as a true pair.
-
-    ``checkpoint`` is the name of a model on the hub, whose ``revision`` (a commit) should be pinned, or a folder with
-    ``config.json``, ``model.safetensors`` and ``tokenizer.json``. ``max_tokens`` of a pair; ``batch_size`` pairs a step on
-    each process, times ``accumulate`` steps a weight update. ``warmup`` is the share of updates over which the learning
-    rate rises, after which it falls linearly; ``layer_decay`` multiplies it from each layer to the one below (1: not at
-    all). ``focal_gamma`` makes the loss focal (Lin et al., ICCV 2017), 0 leaves it cross-entropy. ``patience`` is how many
-    evaluations on validation, ``evaluations`` an epoch, may pass without a better macro-F1. ``bf16`` null uses bfloat16
-    where the processor has it. ``precision`` of the exported graph: int8 weights are recalibrated on validation.
-    """
-
-    kind: Literal["encoder"]
-    checkpoint: str = Field(min_length=1)
-    revision: str | None = None
-    max_tokens: int = Field(192, ge=16, le=512)
-    epochs: float = Field(4.0, gt=0)
-    batch_size: int = Field(16, ge=1)
-    accumulate: int = Field(1, ge=1)
-    learning_rate: float = Field(3e-5, gt=0)
-    weight_decay: float = Field(0.01, ge=0)
-    warmup: float = Field(0.1, ge=0, lt=1)
-    layer_decay: float = Field(1.0, gt=0, le=1)
-    freeze_embeddings: bool = False
-    focal_gamma: float = Field(0.0, ge=0)
-    evaluations: int = Field(1, ge=1)
-    patience: int = Field(2, ge=1)
-    bf16: bool | None = None
-    precision: Literal["fp32", "int8"] = "fp32"
-
-
-_KINDS: dict[str, type[_Model]] = {"pair-linear": PairLinear, "encoder": Encoder}
-
-
-def _kind_of(model: Any) -> str:
-    """Say which kind of model a section describes; without a ``kind`` it is the default one."""
-    return model.get("kind", "pair-linear") if isinstance(model, dict) else getattr(model, "kind", "pair-linear")
-
-
-Model = Annotated[
-    Annotated[PairLinear, Tag("pair-linear")] | Annotated[Encoder, Tag("encoder")], Discriminator(_kind_of)
-]
+    teacher: str = Field(min_length=1)
+    pairs: tuple[str, ...] = Field(min_length=1)
+    weight: float = Field(1.0, gt=0, allow_inf_nan=False)
+    temperature: float = Field(1.0, gt=0, allow_inf_nan=False)
 
 
 class Evaluation(Section):
@@ -190,6 +125,7 @@ class Config(Section):
     corpus: Corpus
     labels: Labels = Labels()
     model: Model
+    distill: Distillation | None = None
     evaluation: Evaluation = Evaluation()
     tracking: Tracking = Tracking()
     export: str = "exports/chosen"
@@ -202,6 +138,17 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def _can_distill(self) -> Config:
+        if self.distill is not None and not isinstance(self.model, PairLinear):
+            raise ValueError(f"distill teaches a model of kind pair-linear, this one is {self.model.kind}")
+        if self.distill is not None and self.evaluation.cross_validation:
+            raise ValueError(
+                "a distilled model cannot be cross-validated, since its teacher knows the pairs of every fold; "
+                "set evaluation.cross_validation to 0"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _known_labels(self) -> Config:
         named = [*self.corpus.labels.values(), *(label for subset in self.evaluation.macro_over for label in subset)]
         for label in named:
@@ -210,21 +157,22 @@ class Config(Section):
         return self
 
 
-def read_config(path: str | os.PathLike[str]) -> Config:
+def read_config(path: str | os.PathLike[str], more: Mapping[str, Any] | None = None) -> Config:
     """Read and check a config file; paths in it are taken from the folder where the command is started.
 
     Raises:
         ClaimstanceError: as ``read_section`` does.
     """
-    return read_section(path, Config)
+    return read_section(path, Config, more)
 
 
-def read_section(path: str | os.PathLike[str], kind: type[_Kind]) -> _Kind:
+def read_section(path: str | os.PathLike[str], kind: type[_Kind], more: Mapping[str, Any] | None = None) -> _Kind:
     """Read and check a YAML file.
 
     Args:
         path: the file.
         kind: what it has to hold.
+        more: keys that take the place of the file's own.
 
     Raises:
         ClaimstanceError: the file is missing or not YAML, or as ``check_section`` does.
@@ -238,7 +186,7 @@ def read_section(path: str | os.PathLike[str], kind: type[_Kind]) -> _Kind:
         raise ClaimstanceError(f"{path}{where}: not YAML: {getattr(error, 'problem', error)}") from None
     if not isinstance(content, dict):
         raise ClaimstanceError(f"{path}: expected keys such as {', '.join(kind.model_fields)}")
-    return check_section(content, kind, str(Path(path)))
+    return check_section({**content, **(more or {})}, kind, str(Path(path)))
 
 
 def check_section(content: dict[str, Any], kind: type[_Kind], where: str) -> _Kind:
@@ -259,9 +207,11 @@ def check_section(content: dict[str, Any], kind: type[_Kind], where: str) -> _Ki
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested mappings as one with dotted keys; an empty mapping is a value."""
+    """Return nested mappings, and lists of them, as one with dotted keys; an empty mapping is a value."""
     found: dict[str, Any] = {}
     for key, value in values.items():
+        if isinstance(value, list) and value and all(isinstance(part, dict) for part in value):
+            value = {str(number): part for number, part in enumerate(value, start=1)}
         if isinstance(value, Mapping) and value:
             found |= flat(value, f"{prefix}{key}.")
         else:
@@ -273,27 +223,30 @@ def _first_problem(error: ValidationError, kind: type[BaseModel]) -> str:
     problems = error.errors()
     # A key spelled wrongly is often a required one that seems to be missing.
     problem = next((each for each in problems if each["type"] == "extra_forbidden"), problems[0])
-    location = tuple(part for part in problem["loc"] if part not in ("[key]", *_KINDS))
+    location = tuple(part for part in problem["loc"] if part not in ("[key]", *KINDS))
     key = ".".join(str(part) for part in location) or "the run"
     if problem["type"] == "extra_forbidden":
         valid = _keys_at(kind, problem["loc"][:-1])
         return f"unknown key {key!r}, expected one of {', '.join(valid)}{did_you_mean(location[-1], valid)}"
     if problem["type"] == "union_tag_invalid":
-        tag = problem["ctx"]["tag"]
-        return f"{key}.kind: {tag!r} is not one of {', '.join(_KINDS)}{did_you_mean(tag, _KINDS)}"
+        tag, valid = problem["ctx"]["tag"], _listed(problem["ctx"]["expected_tags"])
+        return f"{key}.kind: {tag!r} is not one of {', '.join(valid)}{did_you_mean(tag, valid)}"
     if problem["loc"][-1:] == ("[key]",) and "expected" in problem.get("ctx", {}):
-        valid = [part.strip("' ") for part in problem["ctx"]["expected"].replace(" or ", ",").split(",")]
+        valid = _listed(problem["ctx"]["expected"])
         return f"unknown key {key!r}, expected one of {', '.join(valid)}{did_you_mean(location[-1], valid)}"
     return f"{key}: {problem['msg'].removeprefix('Value error, ')}"
 
 
+def _listed(words: str) -> list[str]:
+    return [word.strip("' ") for word in words.replace(" or ", ",").split(",")]
+
+
 def _keys_at(section: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
     for part in location:
-        if part in _KINDS:
-            section = _KINDS[part]
-            continue
+        if part in KINDS:
+            section = KINDS[part]
         if part not in section.model_fields:
-            # A key of a mapping, whose values' kind is known from the field that holds it.
+            # A kind, a place in a list, or a key of a mapping, whose values' kind the field that holds it tells.
             continue
         annotation = section.model_fields[part].annotation
         section = next((kind for kind in (annotation, *get_args(annotation)) if hasattr(kind, "model_fields")), section)

@@ -16,6 +16,7 @@ from claimstance.errors import ClaimstanceError, did_you_mean
 from claimstance.files import read_lines, sha256
 from claimstance.records import LABELS, read_pairs
 from training.config import Config, Corpus
+from training.preparation import Taught
 
 SPLITS = ("train", "validation", "test")
 _READERS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
@@ -26,10 +27,12 @@ _SLICES = ("topic", "lang", "speaker", "genre", "pattern", "form", "contrast")
 @dataclass(frozen=True)
 class LoadedCorpus:
     """The splits of a corpus by name, each a Dataset with the columns id, event, quote, claim, stance (ClassLabel) and
-    the annotations; and the SHA-256 of each: of its file, or of its rows where one source was divided."""
+    the annotations; the SHA-256 of each: of its file, or of its rows where one source was divided; and further pairs to train
+    on that a teacher labelled, if there is one."""
 
     splits: dict[str, datasets.Dataset]
     digests: dict[str, str]
+    taught: Taught | None = None
 
     @property
     def digest(self) -> str:
@@ -42,6 +45,7 @@ class LoadedCorpus:
             "config": config,
             "corpus_sha256": self.digest,
             **{f"{split}_sha256": self.digests[split] for split in SPLITS[:2]},
+            **(self.taught.known if self.taught else {}),
         }
 
 
@@ -87,6 +91,32 @@ def _load(source: str, corpus: Corpus, labels: Sequence[str], inputs: str) -> da
     raw = _read_table(source)
     columns = _columns(source, raw, corpus, inputs)
     return dataset_of(list(_mapped(source, raw, columns, corpus, labels, inputs)), labels)
+
+
+def load_unlabelled(source: str, inputs: str = "pair") -> tuple[list[str], list[str]]:
+    """Load the quotes and the claims of a table, whatever else is in it; claims are empty for ``inputs`` quote.
+
+    Raises:
+        ClaimstanceError: the file cannot be read, or a column or a text is missing.
+    """
+    raw = _read_table(source)
+    read = ("quote",) if inputs == "quote" else ("quote", "claim")
+    for name in read:
+        if name not in raw.column_names:
+            raise ClaimstanceError(
+                f"{source}: no column {name!r}, found {', '.join(raw.column_names)}"
+                f"{did_you_mean(name, raw.column_names)}; rename one"
+            )
+    texts = {name: raw[name][:] for name in read}
+    for name, column in texts.items():
+        for number, text in enumerate(column, start=1):
+            _check_text(f"{source}: row {number}", name, text)
+    return texts["quote"], texts.get("claim", [""] * len(raw))
+
+
+def _check_text(where: str, column: str, text: object) -> None:
+    if not isinstance(text, str) or not text.strip():
+        raise ClaimstanceError(f"{where}: {column} is empty, expected a text")
 
 
 def _read_table(source: str) -> datasets.Dataset:
@@ -151,8 +181,7 @@ def _mapped(
         where = f"{source}: row {number}"
         mapped = {name: row[column] for name, column in columns.items()}
         for name in read:
-            if not isinstance(mapped[name], str) or not mapped[name].strip():
-                raise ClaimstanceError(f"{where}: {columns[name]} is empty, expected a text")
+            _check_text(where, columns[name], mapped[name])
         label = stance_names[mapped["stance"]] if stance_names else str(mapped["stance"])
         if corpus.labels:
             if label not in corpus.labels:

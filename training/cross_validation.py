@@ -6,17 +6,18 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import datasets
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold
 
 from claimstance.errors import ClaimstanceError
 from evaluation import metrics
-from training.config import Config, Encoder
+from training.config import Config
 from training.corpus import LoadedCorpus, split_by_event
+from training.kinds import Encoder, Exported
 from training.models import Workshop, learn
-from training.preparation import examples_of
+from training.preparation import examples_of, folds_by_event
 
 _PREFIX = "cross_validation_"
 MACRO_F1 = _PREFIX + metrics.MACRO_F1
@@ -39,24 +40,37 @@ def cross_validated_pairs(corpus: LoadedCorpus) -> datasets.Dataset:
     return datasets.concatenate_datasets([corpus.splits["train"], corpus.splits["validation"]])
 
 
-def cross_validate(config: Config, data: datasets.Dataset, folds: int) -> Iterator[Fold]:
+def cross_validate(
+    config: Config, data: datasets.Dataset, folds: int, key: str = "evaluation.cross_validation"
+) -> Iterator[Fold]:
     """Yield each fold as soon as a model is fitted on the others and asked about it; the last one's pooled figures are those
     of the whole.
 
     Folds are grouped by event and stratified by label. An encoder stops early on events held out of what its fold trains on
     (their share is ``corpus.splits.validation``), never on the fold that it is asked about.
 
+    Args:
+        config: the run.
+        data: the pairs, with the columns quote, claim, stance and event.
+        folds: how many.
+        key: of the config file, which says how many folds.
+
     Raises:
-        ClaimstanceError: there are fewer events than folds; nothing is fitted then.
+        ClaimstanceError: there are fewer events than folds, or a member of an ensemble is exported already; nothing is fitted
+            then.
     """
-    events, truth = np.array(data["event"]), np.array(data["stance"])
-    if folds > np.unique(events).size:
-        raise ClaimstanceError(
-            f"{folds} folds are asked for, but the pairs are of {np.unique(events).size} events; set "
-            f"evaluation.cross_validation, or folds of a sweep, to fewer"
-        )
-    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=config.seed)
-    return _folds(config, data, splitter.split(truth, truth, events))
+    for section in _sections(config):
+        if isinstance(section, Exported):
+            raise ClaimstanceError(
+                f"{section.path}: is exported already, so it knows the pairs that cross-validation would ask about; "
+                f"set evaluation.cross_validation to 0"
+            )
+    parts = list(folds_by_event(np.array(data["stance"]), np.array(data["event"]), folds, config.seed, key))
+    return _folds(config, data, parts)
+
+
+def _sections(config: Config) -> tuple[Any, ...]:
+    return getattr(config.model, "members", (config.model,))
 
 
 def _folds(config: Config, data: datasets.Dataset, parts: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[Fold]:
@@ -70,8 +84,8 @@ def _folds(config: Config, data: datasets.Dataset, parts: Iterable[tuple[np.ndar
 
 def _confusion(config: Config, known: datasets.Dataset, asked: datasets.Dataset) -> np.ndarray:
     fold = examples_of(config, asked).without_mismatched()
-    held_out = fold
-    if isinstance(config.model, Encoder):
+    held_out = None
+    if any(isinstance(section, Encoder) for section in _sections(config)):
         parts = split_by_event(known, config.corpus.splits.validation, 0.0, config.seed)
         known, held_out = parts["train"], examples_of(config, parts["validation"])
     with tempfile.TemporaryDirectory() as files:

@@ -17,7 +17,8 @@ from claimstance.bundle import ENCODER, LAYOUT, EncoderBundle, Manifest
 from claimstance.encoder import EncoderModel, EncoderSettings, PairTokenizer, batched_scores
 from claimstance.errors import ClaimstanceError
 from training.checkpoints import last_checkpoint
-from training.config import Config, Encoder
+from training.config import Config
+from training.kinds import Encoder
 from training.models import Workshop
 from training.onnx_export import export_onnx
 from training.preparation import Examples, calibrate, read_lexicons
@@ -124,7 +125,8 @@ def learn(config: Config, train: Examples, held_out: Examples, workshop: Worksho
         workshop.report({f"truncated_{name}_pairs": sum(row.pop("truncated") for row in rows)}, 0)
     trainer = StanceTrainer(config, network, Collator(settings), *encoded, workshop)
     trainer.train(resume_from_checkpoint=last_checkpoint(workshop.checkpoints) if workshop.resume else None)
-    best = trainer.accelerator.unwrap_model(trainer.model).to("cpu").float()
+    # Trained with bfloat16, its forward pass is wrapped to compute in it, which no graph may.
+    best = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False).to("cpu").float()
     return LearnedEncoder(config, best, tokenizer, settings, held_out, workshop.folder)
 
 

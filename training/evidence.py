@@ -6,24 +6,30 @@ import tempfile
 from pathlib import Path
 
 from claimstance.bundle import bundle_digest, write_bundle
-from evaluation.evidence import BLIND, Record, write_record
-from training.config import Config, PairLinear
+from claimstance.errors import ClaimstanceError
+from evaluation.evidence import BLIND, Record, evidence_folder, read_evidence, write_record
+from training.config import Config
 from training.corpus import LoadedCorpus
+from training.kinds import Encoder, Ensemble, Exported, PairLinear
 from training.models import Fitted, Workshop, fit
 
 
 def blind_variants(config: Config) -> dict[str, Config]:
     """Return the run's blind variants by what they read; a run that reads one side alone has none.
 
-    Cue words alone are read by a linear model, whatever kind the run's is.
+    Cue words alone are read by a linear model, whatever kind the run's is. An exported member's variants are those that
+    its own training left beside it.
+
+    Raises:
+        ClaimstanceError: there are none beside it.
     """
     model = config.model
     if model.inputs != "pair":
         return {}
     linear = model if isinstance(model, PairLinear) else PairLinear(families={"cues": 1.0}, lexicons=model.lexicons)
     blind = (
-        model.model_copy(update={"inputs": "quote"}),
-        model.model_copy(update={"inputs": "claim"}),
+        _reading_one_side(model, "quote"),
+        _reading_one_side(model, "claim"),
         linear.model_copy(update={"families": {"cues": linear.families.get("cues", 1.0)}}),
     )
     return {
@@ -37,9 +43,30 @@ def blind_variants(config: Config) -> dict[str, Config]:
     }
 
 
+def _reading_one_side(model: PairLinear | Encoder | Ensemble, side: str) -> PairLinear | Encoder | Ensemble:
+    changes: dict[str, object] = {"inputs": side}
+    if isinstance(model, Ensemble):
+        changes["members"] = tuple(_exported_reading(member, side) for member in model.members)
+    return model.model_copy(update=changes)
+
+
+def _exported_reading(member: PairLinear | Encoder | Exported, side: str) -> PairLinear | Encoder | Exported:
+    """Return the blind variant of an exported member; others are trained anew, on what the ensemble reads."""
+    if not isinstance(member, Exported):
+        return member
+    name = f"{side} alone"
+    evidence = read_evidence(member.path)
+    if evidence is None or name not in evidence.blind:
+        raise ClaimstanceError(
+            f"{member.path}: no variant that reads the {name} beside it, which an ensemble of it is judged by; "
+            f"copy {evidence_folder(member.path)} there too"
+        )
+    return member.model_copy(update={"path": str(evidence_folder(member.path) / evidence.record.blind[name])})
+
+
 def other_seeds(config: Config) -> dict[str, Config]:
     """Return the run with its further seeds; none where training draws nothing."""
-    if not config.model.mismatched and isinstance(config.model, PairLinear):
+    if not config.model.draws:
         return {}
     seeds = range(config.seed + 1, config.seed + config.evaluation.seeds)
     return {str(seed): config.model_copy(update={"seed": seed}) for seed in seeds}
@@ -68,6 +95,7 @@ def write_evidence(config: Config, corpus: LoadedCorpus, fitted: Fitted, bundle:
                     corpus.splits["validation"],
                     corpus.trained_on(config.name),
                     Workshop(Path(files)),
+                    corpus.taught,
                 )
                 write_bundle(trained.bundle, folder / part)
             digests[part] = bundle_digest(folder / part)

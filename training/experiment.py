@@ -6,7 +6,7 @@ import contextlib
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import datasets
@@ -21,14 +21,12 @@ from evaluation.evidence import evidence_folder, read_evidence
 from evaluation.page import write_report
 from evaluation.report import Report, make_report
 from evaluation.scoring import FIELDS, LabelledPairs
-from training.config import Config, Encoder, flat
+from training.config import Config, flat
 from training.corpus import SPLITS, LoadedCorpus, load_corpus
-from training.cross_validation import (
-    cross_validate,
-    cross_validated_pairs,
-    summaries,
-)
+from training.cross_validation import cross_validate, cross_validated_pairs, summaries
+from training.distillation import teach
 from training.evidence import write_evidence
+from training.kinds import Encoder
 from training.models import Workshop, fit
 from training.tracking import (
     DataInput,
@@ -152,7 +150,7 @@ def check_replaceable(export: Path) -> None:
     Raises:
         ClaimstanceError: it is a file, or something else is in it.
     """
-    if export.exists() and (not export.is_dir() or not all(LAYOUT.may_hold(file.name) for file in export.iterdir())):
+    if export.exists() and (not export.is_dir() or not all(map(LAYOUT.may_hold, export.iterdir()))):
         raise ClaimstanceError(f"{export}: holds something else than an exported model; name another folder in export")
 
 
@@ -166,6 +164,9 @@ def _train(
 ) -> Candidate:
     say(f"{config.name}: fitting")
     with tracker.run(config.name, config.description, resume) as run:
+        if config.distill is not None:
+            say(f"{config.name}: asking {config.distill.teacher} about the pairs to learn from")
+            corpus = replace(corpus, taught=teach(config, corpus))
         run.record(_inputs(config, corpus))
         train, validation = corpus.splits["train"], corpus.splits["validation"]
         with tempfile.TemporaryDirectory() as files, _checkpoints(config, run) as checkpoints:
@@ -175,7 +176,7 @@ def _train(
                 resume is not None,
                 report=lambda values, step: run.record([Figures(values, step)]),
             )
-            fitted = fit(config, train, validation, corpus.trained_on(config.name), workshop)
+            fitted = fit(config, train, validation, corpus.trained_on(config.name), workshop, corpus.taught)
             write_bundle(fitted.bundle, folder)
         say(f"{config.name}: fitting what it is judged by (blind variants, other seeds)")
         write_evidence(config, corpus, fitted, folder, evidence_folder(folder))
@@ -248,6 +249,9 @@ def _inputs(config: Config, corpus: LoadedCorpus) -> Iterator[Tracked]:
     yield Params(flat(config.model_dump(mode="json", exclude={"name", "description"})))
     yield Tags({"model_kind": config.model.kind, "corpus_sha256": corpus.digest})
     yield Params({f"corpus_{name}_pairs": len(part) for name, part in corpus.splits.items()})
+    if corpus.taught is not None:
+        yield Params({"unlabelled_pairs": len(corpus.taught.quotes)})
+        yield Tags(corpus.taught.known)
     yield from data_inputs(config, corpus)
 
 

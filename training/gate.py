@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 from pydantic import Field
 
-from claimstance.bundle import bundle_digest
+from claimstance.bundle import bundle_digest, manifests_of
 from claimstance.errors import ClaimstanceError
 from claimstance.predictor import Predictor, sides_read
 from evaluation import metrics
@@ -20,6 +20,7 @@ from evaluation.report import Report, make_report
 from evaluation.scoring import LabelledPairs
 from training.config import Corpus, Labels, Section, Tracking
 from training.corpus import LoadedCorpus, load_splits
+from training.distillation import NOTHING_KNOWN, TAUGHT_BY, apart_from, teacher_pairs
 from training.experiment import labelled_pairs
 from training.leakage import Certificate, certificate
 
@@ -190,16 +191,31 @@ def _agrees_with_training(
 
 
 def _leaks_nothing(predictor: Predictor, corpus: LoadedCorpus) -> Iterator[Line]:
-    """Make sure that the model was trained on the certified pairs and no others, and that the certificate holds."""
-    trained_on = predictor.manifest.trained_on
+    """Make sure that the model, its members and its teacher were trained on the certified pairs and no others labelled, that
+    what the teacher labelled is apart from those they are judged by, and that the certificate holds."""
+    known = [manifest.trained_on for manifest in manifests_of(predictor.bundle)]
+    distilled = [each for each in known if TAUGHT_BY in each]
     for split in ("train", VALIDATION):
-        said, certified = trained_on.get(f"{split}_sha256", "nothing known"), corpus.digests[split]
-        wanted = f"the certified file, {certified[:12]}…"
-        found = "the same" if said == certified else f"{said[:13]}…"
-        yield Line(f"{split}_pairs", found, wanted, said == certified)
+        yield _same_pairs(
+            f"{split}_pairs", [each.get(f"{split}_sha256", NOTHING_KNOWN) for each in known], corpus.digests[split]
+        )
+        if distilled:
+            theirs = [each.get(teacher_pairs(split), NOTHING_KNOWN) for each in distilled]
+            yield _same_pairs(f"teacher_{split}_pairs", theirs, corpus.digests[split])
+    for split in (VALIDATION, "test") if distilled else ():
+        if split in corpus.digests:
+            apart = [each.get(apart_from(split), NOTHING_KNOWN) for each in distilled]
+            yield _same_pairs(f"unlabelled_pairs_apart_from_{split}", apart, corpus.digests[split])
     problems = _certificate(corpus).problems
     wanted = "no event, id or near-copy in two splits"
     yield Line("leakage_certificate", problems[0] if problems else "none found", wanted, not problems)
+
+
+def _same_pairs(name: str, said: Sequence[str], certified: str) -> Line:
+    """Hold what manifests say of a file to the certified one."""
+    other = next((each for each in said if each != certified), certified)
+    found = "the same" if other == certified else f"{other[: len(NOTHING_KNOWN)]}…"
+    return Line(name, found, f"the certified file, {certified[:12]}…", other == certified)
 
 
 def _certificate(corpus: LoadedCorpus) -> Certificate:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -154,6 +155,13 @@ def nearest(first: Sequence[Row], second: Sequence[Row], count: int = 10, of: st
         raise ClaimstanceError(f"part {of!r} is not one of {', '.join(PARTS)}{did_you_mean(of, PARTS)}")
     group = np.repeat([0, 1], [len(first), len(second)])
     return _nearest([*first, *second], group, ["", ""], of, count, None)
+
+
+def wording(quotes: Sequence[str], claims: Sequence[str]) -> list[tuple[bytes, bytes]]:
+    """Return what pairs have in common that differ in spelling, marks and endings alone: their light stems in order."""
+    words = read_words([*quotes, *claims])
+    stems = [words.stem[start:stop].tobytes() for start, stop in pairwise(words.first.tolist())]
+    return list(zip(stems[: len(quotes)], stems[len(quotes) :], strict=True))
 
 
 def skeleton_duplicates(pairs: Sequence[Row], bound: float = BOUND) -> list[Match]:

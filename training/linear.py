@@ -14,10 +14,11 @@ from claimstance.features import SLOTS, FeatureExtractor, Features, idf_slots
 from claimstance.lexicon import Lexicon
 from claimstance.words import read_words
 from training.config import Config
-from training.preparation import Examples, read_lexicons
+from training.preparation import Examples, Taught, read_lexicons
 
 _ITERATIONS = 300
 _TOLERANCE = 1e-3
+_LEAST_SHARE = 0.01
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,10 @@ def learn(config: Config, train: Examples) -> LearnedLinear:
     lexicon = Lexicon(lexicons)
     texts = [*train.quotes[: train.originals], *train.claims[: train.originals]]
     extractor = FeatureExtractor(lexicon, inverse_document_frequency(texts, lexicon), config.model.families)
-    return LearnedLinear(extractor, lexicons, _fit(config, extractor(train.quotes, train.claims), train.truth))
+    quotes, claims = train.quotes, train.claims
+    if train.taught is not None:
+        quotes, claims = [*quotes, *train.taught.quotes], [*claims, *train.taught.claims]
+    return LearnedLinear(extractor, lexicons, _fit(config, extractor(quotes, claims), train))
 
 
 @dataclass(frozen=True)
@@ -65,15 +69,20 @@ class _Regression:
     def weights(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the weights of dense features ((d + 1) × k, the last row the intercept) and of slots (SLOTS × k), with
         the standardisation folded in."""
-        coefficients, intercept = self.classifier.coef_.T, self.classifier.intercept_
-        if coefficients.shape[1] == 1:
-            coefficients = np.hstack((-coefficients / 2, coefficients / 2))
-            intercept = np.array([-intercept[0] / 2, intercept[0] / 2])
+        coefficients, intercept = weights_by_label(self.classifier)
         width = self.mean.size
         folded = coefficients[:width] * self.scale[:, None]
         table = np.zeros((SLOTS, intercept.size))
         table[self.used] = coefficients[width:]
         return np.vstack((folded, intercept - self.mean @ folded)), table
+
+
+def weights_by_label(classifier: LogisticRegression) -> tuple[np.ndarray, np.ndarray]:
+    """Return the coefficients (d × k) and intercepts (k) of a fitted classifier; of two labels, too, each has its own."""
+    coefficients, intercept = classifier.coef_.T, classifier.intercept_
+    if intercept.size > 1:
+        return coefficients, intercept
+    return np.hstack((-coefficients / 2, coefficients / 2)), np.array([-intercept[0] / 2, intercept[0] / 2])
 
 
 def inverse_document_frequency(texts: Sequence[str], lexicon: Lexicon) -> np.ndarray:
@@ -87,20 +96,38 @@ def inverse_document_frequency(texts: Sequence[str], lexicon: Lexicon) -> np.nda
     return np.log((1 + len(texts)) / (1 + frequency)).astype(np.float32)
 
 
-def _fit(config: Config, features: Features, truth: np.ndarray) -> _Regression:
-    """Fit standardised dense and hashed sparse features together."""
+def _fit(config: Config, features: Features, train: Examples) -> _Regression:
+    """Fit standardised dense and hashed sparse features together; those of taught pairs follow those of labelled ones."""
     dense = features.dense.astype(np.float64)
     mean, deviation = dense.mean(axis=0), dense.std(axis=0)
     scale = np.where(deviation > 1e-9, config.model.dense_scale / np.maximum(deviation, 1e-9), 0.0)
     used = np.unique(features.slot)
+    matrix, truth, weight = _matrix(features, mean, scale, used), train.truth, None
+    if train.taught is not None:
+        row, truth, weight = _once_a_label(train.truth, train.taught)
+        matrix = matrix[row]
     classifier = LogisticRegression(
         C=config.model.C,
         class_weight=config.model.class_weight,
         max_iter=_ITERATIONS,
         tol=_TOLERANCE,
         random_state=config.seed,
-    ).fit(_matrix(features, mean, scale, used), truth)
+    ).fit(matrix, truth, sample_weight=weight)
     return _Regression(classifier, mean, scale, used)
+
+
+def _once_a_label(truth: np.ndarray, taught: Taught) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the pairs (their index), labels and weights of what is fitted: each labelled pair (n, ``truth``) once, and then
+    each taught one once a label that its teacher gives it, weighed by the probability: together their loss is the
+    cross-entropy to the teacher's answer. Labels that hardly weigh anything are left out."""
+    share = np.where(taught.probabilities >= _LEAST_SHARE, taught.probabilities, 0.0)
+    share /= share.sum(axis=1, keepdims=True)
+    pair, label = np.nonzero(share)
+    return (
+        np.concatenate((np.arange(truth.size), truth.size + pair)),
+        np.concatenate((truth, label)),
+        np.concatenate((np.ones(truth.size), taught.weight * share[pair, label])),
+    )
 
 
 def _matrix(features: Features, mean: np.ndarray, scale: np.ndarray, used: np.ndarray) -> scipy.sparse.csr_matrix:

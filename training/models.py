@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -13,9 +13,10 @@ import numpy as np
 from claimstance.bundle import AnyBundle, Manifest
 from claimstance.errors import ClaimstanceError
 from claimstance.predictor import Predictor
-from training import linear
-from training.config import Config, Encoder
-from training.preparation import Examples, calibrate, examples_of
+from training import ensemble, linear
+from training.config import Config
+from training.kinds import Encoder, Ensemble
+from training.preparation import Examples, Taught, calibrate, examples_of, manifest_of
 
 
 class Learned(Protocol):
@@ -56,6 +57,7 @@ def fit(
     validation: datasets.Dataset,
     trained_on: dict[str, str],
     workshop: Workshop | None = None,
+    taught: Taught | None = None,
 ) -> Fitted:
     """Fit a model on ``train``; choose its temperature and its threshold on ``validation``.
 
@@ -65,20 +67,20 @@ def fit(
         validation: pairs of other events, with the same columns; mismatched ones are added as in training.
         trained_on: what the manifest says of the data, such as its digest.
         workshop: what an encoder needs; linear models do without.
+        taught: further pairs to train on, labelled by a teacher.
+
+    Raises:
+        ClaimstanceError: as ``learn`` does, or an exported member of an ensemble was trained on other pairs.
     """
+    if isinstance(config.model, Ensemble):
+        ensemble.check_trained_on(config.model, trained_on)
     held_out = examples_of(config, validation)
-    learned = learn(config, examples_of(config, train), held_out, workshop)
+    known = examples_of(config, train)
+    if taught is not None:
+        known = replace(known, taught=taught.reading(config.model.inputs))
+    learned = learn(config, known, held_out, workshop)
     found = calibrate(config, learned.scores(held_out.quotes, held_out.claims), held_out.truth)
-    manifest = Manifest(
-        name=config.name,
-        labels=config.labels.all,
-        abstain_label=config.labels.abstain or "",
-        threshold=found.threshold,
-        inputs=config.model.inputs,
-        families={},
-        trained_on=trained_on,
-    )
-    bundle = learned.bundle(manifest, found.temperature)
+    bundle = learned.bundle(manifest_of(config, found.threshold, trained_on), found.temperature)
     probabilities = found.probabilities
     if bundle.manifest.settings.get("precision") == "int8":
         # Quantised, it is another model, which the parity gate has let pass: what it says here is what it has to say later.
@@ -86,8 +88,9 @@ def fit(
     return Fitted(bundle, found.temperature, probabilities[: held_out.originals])
 
 
-def learn(config: Config, train: Examples, held_out: Examples, workshop: Workshop | None) -> Learned:
-    """Fit the weights of a model of any kind; ``held_out`` says when an encoder has learned enough.
+def learn(config: Config, train: Examples, held_out: Examples | None, workshop: Workshop | None) -> Learned:
+    """Fit the weights of a model of any kind; ``held_out`` says when an encoder has learned enough, and how sure an
+    ensemble's members are to be. Without it the one is refused, and the others stay as sure as they were fitted.
 
     Raises:
         ClaimstanceError: a label has no training pair, or the kind's own reasons.
@@ -96,6 +99,8 @@ def learn(config: Config, train: Examples, held_out: Examples, workshop: Worksho
     if absent:
         names = ", ".join(config.labels.all[index] for index in sorted(absent))
         raise ClaimstanceError(f"no training pair is labelled {names}; add some or leave the label out of the run")
+    if isinstance(config.model, Ensemble):
+        return ensemble.learn(config, train, held_out, workshop, learn)
     if not isinstance(config.model, Encoder):
         return linear.learn(config, train)
     try:

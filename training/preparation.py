@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import datasets
 import numpy as np
 import scipy.optimize
 import yaml
+from sklearn.model_selection import StratifiedGroupKFold
 
+from claimstance.bundle import Manifest
 from claimstance.errors import ClaimstanceError
 from claimstance.files import read_text
 from claimstance.lexicon import Lexicon
@@ -23,19 +25,48 @@ _THRESHOLDS = np.round(np.arange(0.0, 0.96, 0.01), 2)
 
 
 @dataclass(frozen=True)
+class Taught:
+    """Pairs that a teacher labelled: their quotes and claims, m each; the ``probabilities`` (m × k) that it gives; the
+    ``weight`` of one against a labelled pair; and what the manifest says of them and of the teacher (``known``)."""
+
+    quotes: list[str]
+    claims: list[str]
+    probabilities: np.ndarray
+    weight: float
+    known: dict[str, str]
+
+    def reading(self, inputs: str) -> Taught:
+        """Return the pairs with the side emptied that a model of ``inputs`` does not read."""
+        quotes, claims = sides_read(self.quotes, self.claims, inputs)
+        return replace(self, quotes=quotes, claims=claims)
+
+
+@dataclass(frozen=True)
 class Examples:
     """Quotes, claims and label indices, n each, the side emptied that a model does not read; the first ``originals`` are
-    those of the corpus, the others quotes met with a claim of another event."""
+    those of the corpus, the others quotes met with a claim of another event. ``events`` (n × 2) are the quote's and the
+    claim's. ``taught`` are further pairs that a teacher labelled, if there is one."""
 
     quotes: list[str]
     claims: list[str]
     truth: np.ndarray
     originals: int
+    events: np.ndarray
+    taught: Taught | None = None
 
     def without_mismatched(self) -> Examples:
         """Return the pairs of the corpus alone."""
-        count = self.originals
-        return Examples(self.quotes[:count], self.claims[:count], self.truth[:count], count)
+        return self.select(np.arange(self.originals))
+
+    def select(self, chosen: np.ndarray) -> Examples:
+        """Return the examples of some indices, which rise, with nothing taught."""
+        return Examples(
+            [self.quotes[index] for index in chosen],
+            [self.claims[index] for index in chosen],
+            self.truth[chosen],
+            int((chosen < self.originals).sum()),
+            self.events[chosen],
+        )
 
 
 @dataclass(frozen=True)
@@ -54,7 +85,7 @@ def examples_of(config: Config, data: datasets.Dataset) -> Examples:
     truth, events = np.array(data["stance"], dtype=np.int64), np.array(data["event"])
     originals, count = len(quotes), round(config.model.mismatched * len(quotes))
     if not count:
-        return Examples(quotes, claims, truth, originals)
+        return Examples(quotes, claims, truth, originals, np.column_stack((events, events)))
     random = np.random.default_rng(config.seed)
     chosen, other = random.integers(originals, size=(2, 2 * count))
     apart = np.flatnonzero(events[chosen] != events[other])[:count]
@@ -64,7 +95,30 @@ def examples_of(config: Config, data: datasets.Dataset) -> Examples:
         claims + [claims[index] for index in other[apart]],
         np.concatenate((truth, np.full(apart.size, none))),
         originals,
+        np.vstack((np.column_stack((events, events)), np.column_stack((events[chosen[apart]], events[other[apart]])))),
     )
+
+
+def folds_by_event(
+    truth: np.ndarray, events: np.ndarray, folds: int, seed: int, key: str
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the indices inside and outside of each fold, no event in both, the labels spread evenly.
+
+    Args:
+        truth: n label indices.
+        events: the event of each.
+        folds: how many.
+        seed: of the draw.
+        key: of the config, which says how many folds.
+
+    Raises:
+        ClaimstanceError: there are fewer events than folds.
+    """
+    if folds > np.unique(events).size:
+        raise ClaimstanceError(
+            f"{key} is {folds}, but the pairs are of {np.unique(events).size} events; name fewer folds"
+        )
+    yield from StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(truth, truth, events)
 
 
 def read_lexicons(paths: Sequence[str]) -> list[dict]:
@@ -88,6 +142,19 @@ def read_lexicons(paths: Sequence[str]) -> list[dict]:
             raise ClaimstanceError(f"{path}: {error}") from None
         sources.append(source)
     return sources
+
+
+def manifest_of(config: Config, threshold: float, trained_on: dict[str, str]) -> Manifest:
+    """Return the manifest of a run's model, less what only its kind knows."""
+    return Manifest(
+        name=config.name,
+        labels=config.labels.all,
+        abstain_label=config.labels.abstain or "",
+        threshold=threshold,
+        inputs=config.model.inputs,
+        families={},
+        trained_on=trained_on,
+    )
 
 
 def calibrate(config: Config, scores: np.ndarray, truth: np.ndarray) -> Calibration:

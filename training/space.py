@@ -199,7 +199,10 @@ def read_sweep(path: str | os.PathLike[str], overridden: Mapping[str, Any]) -> t
     Raises:
         ClaimstanceError: a file, a key or a value is wrong; no trial has begun then.
     """
-    sweep = read_section(path, Sweep)
-    sweep = check_section({**sweep.model_dump(), **overridden}, Sweep, "command line")
+    sweep = read_section(path, Sweep, overridden)
     base = read_config(sweep.base)
+    if sweep.objective == CROSS_VALIDATION:
+        content = base.model_dump(mode="json")
+        content["evaluation"]["cross_validation"] = sweep.folds
+        base = check_section(content, Config, f"{path}: base")
     return sweep, Space(base, sweep.space, str(path))

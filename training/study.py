@@ -198,6 +198,7 @@ def made_for(sweep: Sweep, space: Space, corpus: LoadedCorpus) -> dict[str, str]
     corpus, and the objective. What files are called, and what a run is measured by beside, makes no difference."""
     base = space.base.model_dump(mode="json", include={"labels", "model", "seed"})
     lexicons = base["model"].pop("lexicons")
+    base["taught"] = corpus.taught.known if corpus.taught else {}
     base["corpus"] = space.base.corpus.model_dump(mode="json", include={"splits", "columns", "labels"})
     return {
         "base": _digest(base),

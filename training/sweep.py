@@ -11,6 +11,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from training import cross_validation
 from training.config import Config
 from training.corpus import LoadedCorpus, load_corpus
 from training.cross_validation import cross_validate, cross_validated_pairs, summaries
+from training.distillation import teach
 from training.experiment import data_inputs, labelled_pairs
 from training.models import Workshop, fit
 from training.space import CROSS_VALIDATION, Space, Sweep, read_sweep
@@ -65,6 +67,8 @@ def _sweep(path: str, overridden: dict[str, Any]) -> None:
     _check_writable(sweep.best_path)
     base = space.base
     corpus = load_corpus(base)
+    if base.distill is not None:
+        corpus = replace(corpus, taught=teach(base, corpus))
     trials = _Trials(sweep, space, corpus)
     tracker = open_tracker(base.tracking.uri, base.tracking.experiment, base.tracking.model)
     study = Study(sweep, made_for(sweep, space, corpus), tracker.end_killed)
@@ -129,7 +133,7 @@ class _Trials:
         self.objective = cross_validation.MACRO_F1 if self._cross_validated else f"validation_{metrics.MACRO_F1}"
         if self._cross_validated:
             self._pairs = cross_validated_pairs(corpus)
-            cross_validate(space.base, self._pairs, sweep.folds)
+            cross_validate(space.base, self._pairs, sweep.folds, "folds")
         else:
             self._validation = labelled_pairs(corpus.splits["validation"], space.base.labels.all)
 
@@ -215,14 +219,11 @@ def _finish(sweep: Sweep, space: Space, study: Study, run: TrackedRun) -> None:
 def best_config(sweep: Sweep, space: Space, best: FrozenTrial, figure: str) -> Config:
     """Return the run that trains the best trial alone; it leaves the test split unread, which a choice must not see."""
     config = space.run_with(best.params)
-    evaluation = {"test": False}
-    if sweep.objective == CROSS_VALIDATION:
-        evaluation["cross_validation"] = sweep.folds
     return config.model_copy(
         update={
             "name": f"{sweep.name}-best",
             "description": f"Trial {best.number} of the sweep {sweep.name}, based on {sweep.base}: {figure}",
-            "evaluation": config.evaluation.model_copy(update=evaluation),
+            "evaluation": config.evaluation.model_copy(update={"test": False}),
         }
     )
 

@@ -33,7 +33,7 @@ def write_plots(study: optuna.Study, stem: Path, figure: str) -> tuple[list[Path
         "history": drawn.plot_optimization_history,
         "parallel": drawn.plot_parallel_coordinate,
     }
-    left_out = []
+    left_out: list[str] = []
     values = [trial.value for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))]
     if len(values) < _LEAST_TRIALS:
         left_out.append(f"no plot of importances: {len(values)} trials completed, {_LEAST_TRIALS} are the least")
@@ -51,6 +51,8 @@ def _write(study: optuna.Study, draw: Callable[..., Any], path: Path, figure: st
 
     with matplotlib.rc_context(), warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
+        # An axis on which all trials have one value is widened, which is as well.
+        warnings.simplefilter("ignore", UserWarning)
         plot = draw(study, target_name=figure).figure
         plot.set_size_inches(*_INCHES)
         FigureCanvasAgg(plot).print_figure(path, dpi=120, bbox_inches="tight")

@@ -16,7 +16,7 @@ from typing import Any
 import datasets
 import filelock
 
-from claimstance.bundle import ENCODER, LINEAR, read_bundle
+from claimstance.bundle import ENCODER, LINEAR, AnyBundle, EnsembleBundle, read_bundle
 from claimstance.errors import ClaimstanceError
 from evaluation.evidence import evidence_folder
 
@@ -337,7 +337,7 @@ class MlflowTracker:
             artifacts={"bundle": str(model.bundle)},
             code_paths=[str(root.parent / "claimstance")],
             signature=ModelSignature(Schema(inputs), Schema(outputs)),
-            pip_requirements=["numpy>=2", "pandas", "rich", *_NEEDED[read_bundle(model.bundle).manifest.kind]],
+            pip_requirements=["numpy>=2", "pandas", "rich", *_needed(read_bundle(model.bundle))],
             registered_model_name=self._model,
         )
         version = str(info.registered_model_version)
@@ -355,6 +355,13 @@ class MlflowTracker:
 def open_tracker(uri: str | None, experiment: str, model: str) -> MlflowTracker | NullTracker:
     """Open tracking before any work is done, so that an unreachable server is known at once."""
     return NullTracker() if uri is None else MlflowTracker(uri, experiment, model)
+
+
+def _needed(bundle: AnyBundle) -> tuple[str, ...]:
+    """Return the packages that a bundle needs beside those of every bundle."""
+    if not isinstance(bundle, EnsembleBundle):
+        return _NEEDED[bundle.manifest.kind]
+    return tuple(dict.fromkeys(name for member in bundle.members for name in _needed(member)))
 
 
 def _made(folder: Path) -> Path:
