@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -19,6 +28,7 @@ _COLOURS = {"assert": "blue", "deny": "red", "confirm": "green"}
 ABSTAINS = "–"
 _WIDTH = 110
 _LEAST_PUSH = 0.005
+_LONG_S = 3600 * 24.0
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -29,9 +39,33 @@ def console(*, stderr: bool = False) -> Console:
 
 def progress(items: Iterable[_Item], label: str, total: int | None = None) -> Iterator[_Item]:
     """Yield the items while showing on standard error how many are done and how long is left."""
-    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console(stderr=True)) as bar:
+    with Progress(*_columns(label), console=console(stderr=True)) as bar:
         yield from bar.track(items, total=total)
+
+
+@contextlib.contextmanager
+def counter(label: str, done: int, total: int) -> Iterator[tuple[Callable[[int, str], None], Callable[[str], None]]]:
+    """Show on standard error how many are done, a note, and how long is left, for what takes minutes each.
+
+    Args:
+        label: what stands before the bar.
+        done: how many are done already.
+        total: how many there are.
+
+    Yields:
+        A function to call with how many are done now and the note, and one to call with a line to print above.
+    """
+    columns = (*_columns(label), TextColumn("{task.description}"))
+    with Progress(*columns, console=console(stderr=True), speed_estimate_period=_LONG_S) as bar:
+        task = bar.add_task("", total=total, completed=done)
+        yield (
+            lambda done, note: bar.update(task, completed=done, description=note),
+            lambda line: bar.console.print(line, highlight=False, markup=False),
+        )
+
+
+def _columns(label: str) -> tuple[ProgressColumn, ...]:
+    return TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
 
 
 def print_statements(claim: str, statements: Sequence[Statement], predictions: Sequence[Prediction]) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -108,3 +112,56 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory, small_config: Config)
 def predictor(model_folder: Path) -> Predictor:
     """The small model, loaded."""
     return Predictor.load(model_folder)
+
+
+@pytest.fixture(scope="session")
+def small_encoder(small_config: Config, tiny_checkpoint: Path) -> Config:
+    """A run of a tiny encoder over the small corpus; it reads quotes, and is tracked nowhere."""
+    content = small_config.model_dump(mode="json")
+    content["model"] = {
+        "kind": "encoder",
+        "checkpoint": str(tiny_checkpoint),
+        "inputs": "quote",
+        "max_tokens": 32,
+        "epochs": 1,
+        "learning_rate": 3e-3,
+        "bf16": False,
+        "lexicons": content["model"]["lexicons"][:1],
+    }
+    return Config.model_validate(content)
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """An empty database with MLflow's tables, made once; MLflow's own settings are put back at the end."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+        patch.setenv("MLFLOW_LOGGING_LEVEL", "ERROR")
+        patch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        import mlflow
+
+        path = tmp_path_factory.mktemp("migrated") / "mlflow.db"
+        with pytest.MonkeyPatch.context() as meanwhile:
+            meanwhile.chdir(path.parent)
+            mlflow.MlflowClient(f"sqlite:///{path}", f"sqlite:///{path}").search_experiments()
+        yield path
+        mlflow.set_tracking_uri(None)
+        mlflow.set_registry_uri(None)
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
+
+
+@pytest.fixture(autouse=True)
+def same_signals_after() -> Iterator[None]:
+    """The command takes over SIGTERM; give it back."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture
+def uri(migrated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A database of the test's own; what MLflow writes beside it lands in the test's folder."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(migrated, tmp_path / "mlflow.db")
+    return f"sqlite:///{tmp_path / 'mlflow.db'}"

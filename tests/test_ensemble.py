@@ -37,8 +37,9 @@ from training import ensemble
 from training.__main__ import main
 from training.config import Config, read_config
 from training.corpus import LoadedCorpus, load_corpus
+from training.cross_validation import cross_validate
 from training.experiment import check_replaceable, run_experiment
-from training.models import Workshop, cross_validate, fit, learn
+from training.models import Workshop, fit, learn
 from training.preparation import Examples, examples_of
 from training.tracking import _needed
 
@@ -389,8 +390,6 @@ def test_an_encoder_and_a_linear_model_answer_as_one(
     folder = exported(config, corpus, tmp_path)
     bundle = read_bundle(folder)
     assert isinstance(bundle.members[1], EncoderBundle) and set(_needed(bundle)) == {"onnxruntime", "tokenizers"}
-    with pytest.raises(ClaimstanceError, match="an encoder is not cross-validated"):
-        cross_validate(config, corpus.splits["train"], 2)
 
 
 @pytest.fixture(scope="module")

@@ -24,20 +24,10 @@ _PATIENCE_S = 120
 
 
 @pytest.fixture
-def config(small_config: Config, tiny_checkpoint: Path, tmp_path: Path) -> Config:
+def config(small_encoder: Config, tmp_path: Path) -> Config:
     """A small encoder that is evaluated, and so saved, four times an epoch."""
-    content = small_config.model_dump(mode="json")
-    content["model"] = {
-        "kind": "encoder",
-        "checkpoint": str(tiny_checkpoint),
-        "inputs": "quote",
-        "max_tokens": 32,
-        "epochs": 6,
-        "evaluations": 4,
-        "patience": 99,
-        "learning_rate": 3e-3,
-        "lexicons": content["model"]["lexicons"][:1],
-    }
+    content = small_encoder.model_dump(mode="json")
+    content["model"] |= {"epochs": 6, "evaluations": 4, "patience": 99}
     content["tracking"]["uri"] = f"sqlite:///{tmp_path / 'mlflow.db'}"
     return Config.model_validate({**content, "export": str(tmp_path / "exports" / "resumed")})
 

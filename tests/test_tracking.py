@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,42 +36,6 @@ def run_config(small: Config, folder: Path, name: str, uri: str, **parts: Any) -
 def as_yaml(config: Config, path: Path) -> str:
     path.write_text(yaml.safe_dump(config.model_dump(mode="json"), allow_unicode=True), encoding="utf-8")
     return str(path)
-
-
-@pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """An empty database with MLflow's tables, made once; MLflow's own settings are put back at the end."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
-        patch.setenv("MLFLOW_LOGGING_LEVEL", "ERROR")
-        patch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        import mlflow
-
-        path = tmp_path_factory.mktemp("migrated") / "mlflow.db"
-        with pytest.MonkeyPatch.context() as meanwhile:
-            meanwhile.chdir(path.parent)
-            mlflow.MlflowClient(f"sqlite:///{path}", f"sqlite:///{path}").search_experiments()
-        yield path
-        mlflow.set_tracking_uri(None)
-        mlflow.set_registry_uri(None)
-        os.environ.pop("MLFLOW_TRACKING_URI", None)
-
-
-@pytest.fixture(autouse=True)
-def same_signals_after() -> Iterator[None]:
-    """The command takes over SIGTERM; give it back."""
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
-
-
-@pytest.fixture
-def uri(migrated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A database of the test's own; what MLflow writes beside it lands in the test's folder."""
-    monkeypatch.chdir(tmp_path)
-    shutil.copy(migrated, tmp_path / "mlflow.db")
-    return f"sqlite:///{tmp_path / 'mlflow.db'}"
 
 
 def runs_of(uri: str, experiment: str = "claim-stance") -> list[Any]:

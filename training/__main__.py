@@ -2,6 +2,7 @@
 
 ``python -m training CONFIG…`` trains one candidate a config, tracks them, chooses the best on validation and exports it;
 ``python -m training distill TEACHER --config CONFIG --pairs FILE…`` trains one that learns from another model's answers too;
+``python -m training sweep CONFIG`` varies the values of a run and writes the best ones as a run of their own;
 ``python -m training promote RUN|BUNDLE`` holds a model to the gate that guards the alias champion.
 """
 
@@ -37,6 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments[:1] == ["distill"]:
         options = _distill_parser().parse_args(arguments[1:])
         return reporting_errors(lambda: _train([_distilling(options)], None), "distill")
+    if arguments[:1] == ["sweep"]:
+        # Optuna takes a moment to import, which runs do without.
+        from training import sweep
+
+        return sweep.main(arguments[1:])
     parser = argparse.ArgumentParser(
         prog="python -m training", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

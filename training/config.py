@@ -177,8 +177,7 @@ def read_section(path: str | os.PathLike[str], kind: type[_Kind], more: Mapping[
         more: keys that take the place of the file's own.
 
     Raises:
-        ClaimstanceError: the file is missing, not YAML, or a key or value of it is wrong; the message names the key
-            and the nearest valid one.
+        ClaimstanceError: the file is missing or not YAML, or as ``check_section`` does.
     """
     text = read_text(path)
     try:
@@ -189,10 +188,37 @@ def read_section(path: str | os.PathLike[str], kind: type[_Kind], more: Mapping[
         raise ClaimstanceError(f"{path}{where}: not YAML: {getattr(error, 'problem', error)}") from None
     if not isinstance(content, dict):
         raise ClaimstanceError(f"{path}: expected keys such as {', '.join(kind.model_fields)}")
+    return check_section({**content, **(more or {})}, kind, str(Path(path)))
+
+
+def check_section(content: dict[str, Any], kind: type[_Kind], where: str) -> _Kind:
+    """Check the content of a YAML file, or of one as it would be.
+
+    Args:
+        content: its keys and values.
+        kind: what it has to hold.
+        where: what a message names as the place of a problem, such as the file.
+
+    Raises:
+        ClaimstanceError: a key or value is wrong; the message names the key and the nearest valid one.
+    """
     try:
-        return kind.model_validate({**content, **(more or {})})
+        return kind.model_validate(content)
     except ValidationError as error:
-        raise ClaimstanceError(f"{Path(path)}: {_first_problem(error, kind)}") from None
+        raise ClaimstanceError(f"{where}: {_first_problem(error, kind)}") from None
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested mappings, and lists of them, as one with dotted keys; an empty mapping is a value."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, list) and value and all(isinstance(part, dict) for part in value):
+            value = {str(number): part for number, part in enumerate(value, start=1)}
+        if isinstance(value, Mapping) and value:
+            found |= flat(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
+    return found
 
 
 def _first_problem(error: ValidationError, kind: type[BaseModel]) -> str:
@@ -221,7 +247,8 @@ def _keys_at(section: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
     for part in location:
         if part in KINDS:
             section = KINDS[part]
-        if part in KINDS or isinstance(part, int):
+        if part not in section.model_fields:
+            # A kind, a place in a list, or a key of a mapping, whose values' kind the field that holds it tells.
             continue
         annotation = section.model_fields[part].annotation
         section = next((kind for kind in (annotation, *get_args(annotation)) if hasattr(kind, "model_fields")), section)

@@ -118,9 +118,7 @@ def learn(config: Config, train: Examples, held_out: Examples, workshop: Worksho
         ClaimstanceError: the checkpoint cannot be had or used, or there is no folder to work in.
     """
     if workshop is None:
-        raise ClaimstanceError(
-            f"{config.name}: an encoder is not cross-validated; set evaluation.cross_validation to 0"
-        )
+        raise ClaimstanceError(f"{config.name}: an encoder needs a folder to work in; pass a Workshop")
     folder = workshop.checkpoints or workshop.folder / "checkpoints"
     start = last_checkpoint(folder) if workshop.resume else None
     set_seed(config.seed)

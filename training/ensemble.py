@@ -82,7 +82,7 @@ def learn(
     """
     model = config.model
     members = tuple(
-        _exported(config, number, held_out)
+        _exported(config, number)
         if isinstance(section, Exported)
         else _learned(config, number, train, held_out, _of_member(workshop, number), learn_member)
         for number, section in enumerate(model.members)
@@ -158,13 +158,8 @@ def _learned(
     )
 
 
-def _exported(config: Config, number: int, held_out: Examples | None) -> Member:
+def _exported(config: Config, number: int) -> Member:
     path = config.model.members[number].path
-    if held_out is None:
-        raise ClaimstanceError(
-            f"{path}: is exported already, so it knows the pairs that cross-validation would ask about; "
-            f"set evaluation.cross_validation to 0"
-        )
     bundle = read_bundle(path)
     manifest = bundle.manifest
     if manifest.kind == ENSEMBLE:

@@ -22,12 +22,13 @@ from evaluation.page import write_report
 from evaluation.report import Report, make_report
 from evaluation.scoring import FIELDS, LabelledPairs
 from training import processes
-from training.config import Config
+from training.config import Config, flat
 from training.corpus import SPLITS, LoadedCorpus, load_corpus
+from training.cross_validation import cross_validate, cross_validated_pairs, summaries
 from training.distillation import teach
 from training.evidence import write_evidence
 from training.kinds import Encoder
-from training.models import Workshop, cross_validate, fit
+from training.models import Workshop, fit
 from training.tracking import (
     DataInput,
     Evidence,
@@ -198,11 +199,13 @@ def _train(
         figures = {}
         if config.evaluation.cross_validation:
             say(f"{config.name}: cross-validating, {config.evaluation.cross_validation} folds grouped by event")
-            figures = _cross_validation_figures(config, corpus)
+            for fold in cross_validate(config, cross_validated_pairs(corpus), config.evaluation.cross_validation):
+                run.record([Figures(fold.figures, fold.number)])
+                figures = fold.pooled
         run.record([Figures(figures | {"threshold": report.manifest.threshold, "temperature": fitted.temperature})])
         run.record(_results(config, folder, report))
-    for name, value in figures.items():
-        say(f"{config.name}: {name}={value:.4f}")
+    for line in summaries(figures):
+        say(f"{config.name}: {line}")
     return Candidate(config, folder, report, run, tracker)
 
 
@@ -265,20 +268,8 @@ def _read_test(chosen: Candidate, corpus: LoadedCorpus, say) -> tuple[Report, in
     return report, chosen.tracker.count_runs("test_split_read", digest)
 
 
-def _cross_validation_figures(config: Config, corpus: LoadedCorpus) -> dict[str, float]:
-    both = datasets.concatenate_datasets([corpus.splits["train"], corpus.splits["validation"]])
-    confusion = cross_validate(config, both, config.evaluation.cross_validation)
-    index = {label: number for number, label in enumerate(config.labels.all)}
-    stances = [index[label] for label in config.labels.stances]
-    figures = {f"cross_validation_{metrics.MACRO_F1}": metrics.macro_f1(confusion, stances)}
-    for subset in config.evaluation.macro_over:
-        name = f"cross_validation_{metrics.macro_over_name(subset)}"
-        figures[name] = metrics.macro_f1(confusion, [index[label] for label in subset])
-    return figures
-
-
 def _inputs(config: Config, corpus: LoadedCorpus) -> Iterator[Tracked]:
-    yield Params(_flat(config.model_dump(mode="json", exclude={"name", "description"})))
+    yield Params(flat(config.model_dump(mode="json", exclude={"name", "description"})))
     yield Tags({"model_kind": config.model.kind, "corpus_sha256": corpus.digest})
     yield Params({f"corpus_{name}_pairs": len(part) for name, part in corpus.splits.items()})
     if corpus.taught is not None:
@@ -286,6 +277,11 @@ def _inputs(config: Config, corpus: LoadedCorpus) -> Iterator[Tracked]:
         yield Tags(corpus.taught.known)
     if isinstance(config.model, Encoder):
         yield Params({"processes": processes.count()})
+    yield from data_inputs(config, corpus)
+
+
+def data_inputs(config: Config, corpus: LoadedCorpus) -> Iterator[Tracked]:
+    """Yield the splits that a run learns from and chooses on, as they are tracked."""
     for name in SPLITS[:2]:
         yield DataInput(name, corpus.splits[name], getattr(config.corpus, name) or config.corpus.source)
 
@@ -299,15 +295,3 @@ def _results(config: Config, folder: Path, report: Report) -> Iterator[Tracked]:
     yield Tags({"bundle_sha256": report.bundle, "mlflow.note.content": summary})
     tags = {"candidate": config.name, "validation_macro_f1": f"{report.figures[metrics.MACRO_F1]:.3f}"}
     yield Model(folder, report.bundle, config.labels.all, config.model.inputs, summary, tags)
-
-
-def _flat(values: dict, prefix: str = "") -> dict[str, object]:
-    flat: dict[str, object] = {}
-    for key, value in values.items():
-        if isinstance(value, list) and value and all(isinstance(part, dict) for part in value):
-            value = {str(number): part for number, part in enumerate(value, start=1)}
-        if isinstance(value, dict) and value:
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat

@@ -13,11 +13,10 @@ import numpy as np
 from claimstance.bundle import AnyBundle, Manifest
 from claimstance.errors import ClaimstanceError
 from claimstance.predictor import Predictor
-from evaluation import metrics
 from training import ensemble, linear
 from training.config import Config
 from training.kinds import Encoder, Ensemble
-from training.preparation import Examples, Taught, calibrate, examples_of, folds_by_event, manifest_of
+from training.preparation import Examples, Taught, calibrate, examples_of, manifest_of
 
 
 class Learned(Protocol):
@@ -113,17 +112,3 @@ def learn(config: Config, train: Examples, held_out: Examples | None, workshop: 
             f"{config.name}: fine-tuning an encoder needs {error.name}, which is not installed: make .venv/encoder"
         ) from None
     return encoder.learn(config, train, held_out, workshop)
-
-
-def cross_validate(config: Config, data: datasets.Dataset, folds: int) -> np.ndarray:
-    """Return the pooled confusion matrix (labels × labels) of the likeliest label over folds grouped by event."""
-    events, truth = np.array(data["event"]), np.array(data["stance"])
-    labels = len(config.labels.all)
-    confusion = np.zeros((labels, labels), dtype=np.int64)
-    for inside, outside in folds_by_event(truth, events, folds, config.seed, "evaluation.cross_validation"):
-        known = examples_of(config, data.select(inside))
-        asked = examples_of(config, data.select(outside)).without_mismatched()
-        learned = learn(config, known, None, None)
-        predicted = learned.scores(asked.quotes, asked.claims).argmax(axis=1)
-        confusion += metrics.confusion_matrix(asked.truth, predicted, labels)
-    return confusion

@@ -58,6 +58,14 @@ class Evidence:
 
 
 @dataclass(frozen=True)
+class File:
+    """One file to keep with the run, in a ``folder`` of its artifacts."""
+
+    path: Path
+    folder: str
+
+
+@dataclass(frozen=True)
 class DataInput:
     """One split of the corpus that the run read."""
 
@@ -78,15 +86,17 @@ class Model:
     tags: dict[str, str]
 
 
-Report = Params | Metrics | Tags | Evidence | DataInput | Model
+Report = Params | Metrics | Tags | Evidence | File | DataInput | Model
 
 
 @dataclass
 class TrackedRun:
-    """One run being tracked: its id, and the version its model was registered as."""
+    """One run being tracked: its id, the version its model was registered as, and the ``state`` that it ends in when nothing
+    is raised."""
 
     id: str = ""
     version: str = ""
+    state: str = "completed"
     _record: Any = field(default=None, repr=False)
 
     def record(self, reports: Iterable[Report]) -> None:
@@ -102,9 +112,11 @@ class NullTracker:
     where = "nowhere (tracking.uri is null)"
 
     @contextlib.contextmanager
-    def run(self, name: str, description: str, resumed: str | None = None) -> Iterator[TrackedRun]:
+    def run(
+        self, name: str, description: str, resumed: str | None = None, *, again: bool = False, nested: bool = False
+    ) -> Iterator[TrackedRun]:
         """Open a run that records nothing."""
-        if resumed:
+        if resumed and not again:
             raise ClaimstanceError("nothing is tracked (tracking.uri is null), so there is no run to resume")
         yield TrackedRun()
 
@@ -112,6 +124,9 @@ class NullTracker:
     def resume(self, run: TrackedRun) -> Iterator[TrackedRun]:
         """Go on with a run that records nothing."""
         yield run
+
+    def end_killed(self, run: str) -> None:
+        """Do nothing: nothing is known of other runs."""
 
     def count_runs(self, tag: str, value: str) -> int:
         """Return 0: nothing is known of other runs."""
@@ -141,7 +156,7 @@ class MlflowTracker:
         mlflow.set_registry_uri(uri)
         try:
             # Opening a new database migrates it, and two processes that do so at once destroy each other's work.
-            with filelock.FileLock(_lock_path(uri)):
+            with filelock.FileLock(lock_path(uri)):
                 mlflow.set_experiment(experiment)
                 # Without it the UI takes the experiment for one about prompts and hides the metrics.
                 mlflow.set_experiment_tag("mlflow.experimentKind", "custom_model_development")
@@ -152,27 +167,55 @@ class MlflowTracker:
             ) from None
 
     @contextlib.contextmanager
-    def run(self, name: str, description: str, resumed: str | None = None) -> Iterator[TrackedRun]:
-        """Open a run, or one that was killed (``resumed``, its id); it ends FINISHED, or FAILED when the block raises.
+    def run(
+        self, name: str, description: str, resumed: str | None = None, *, again: bool = False, nested: bool = False
+    ) -> Iterator[TrackedRun]:
+        """Open a run; it ends FINISHED, or FAILED when the block raises.
+
+        Args:
+            name: of a new run.
+            description: of a new run.
+            resumed: id of a run that was killed, to go on with.
+            again: go on with it if it has completed too, and open a new run if there is none of that id.
+            nested: the run is part of the one that is open.
 
         Raises:
             ClaimstanceError: the run to resume does not exist, or has completed.
         """
-        if resumed:
+        if again:
+            resumed = resumed if resumed and self._find(resumed) else None
+        elif resumed:
             self._check_unfinished(resumed)
         known = {"run_id": resumed} if resumed else {"run_name": name, "description": description}
-        with self._mlflow.start_run(**known) as active:
+        with self._mlflow.start_run(**known, nested=nested) as active:
             run = TrackedRun(active.info.run_id, _record=self._record)
             run.record([Tags({"state": "started", **_commit()})])
-            yield run
-            run.record([Tags({"state": "completed"})])
+            try:
+                yield run
+            except BaseException:
+                # What went wrong is what has to be told, even where the server went away with it.
+                with contextlib.suppress(self._mlflow.exceptions.MlflowException):
+                    run.record([Tags({"state": "failed"})])
+                raise
+            run.record([Tags({"state": run.state})])
+
+    def _find(self, run: str) -> Any:
+        with contextlib.suppress(self._mlflow.exceptions.MlflowException):
+            return self._mlflow.MlflowClient().get_run(run)
+        return None
+
+    def end_killed(self, run: str) -> None:
+        """End a run whose process was killed before it could."""
+        if self._find(run):
+            client = self._mlflow.MlflowClient()
+            client.set_tag(run, "state", "failed")
+            client.set_terminated(run, "KILLED")
 
     def _check_unfinished(self, run: str) -> None:
-        try:
-            tags = self._mlflow.MlflowClient().get_run(run).data.tags
-        except self._mlflow.exceptions.MlflowException:
-            raise ClaimstanceError(f"no run {run!r} in {self.where}; name the id of the run to resume") from None
-        if tags.get("state") == "completed":
+        found = self._find(run)
+        if found is None:
+            raise ClaimstanceError(f"no run {run!r} in {self.where}; name the id of the run to resume")
+        if found.data.tags.get("state") == "completed":
             raise ClaimstanceError(f"run {run} has completed, so there is nothing to resume")
 
     @contextlib.contextmanager
@@ -272,6 +315,8 @@ class MlflowTracker:
                 mlflow.set_tags(values)
             case Evidence(path, split):
                 mlflow.log_artifacts(str(path), "/".join(filter(None, (_EVIDENCE, split))))
+            case File(path, folder):
+                mlflow.log_artifact(str(path), folder)
             case DataInput(split, data, source):
                 table = mlflow.data.from_huggingface(data, path="json", data_files=source, targets="stance", name=split)
                 mlflow.log_input(table, context=split)
@@ -337,7 +382,8 @@ def _check_reachable(uri: str) -> None:
         ) from None
 
 
-def _lock_path(uri: str) -> str:
+def lock_path(uri: str) -> str:
+    """Return the file that is locked while the tables of a database are made; of a server, one for all."""
     path = urllib.parse.urlsplit(uri).path.lstrip("/") if uri.startswith("sqlite:///") else "mlflow"
     name = ("/" if uri.startswith("sqlite:////") else "") + path
     return f"{name}.lock"
