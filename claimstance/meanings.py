@@ -34,9 +34,9 @@ LONGEST_PHRASE = 3
 
 @dataclass(frozen=True)
 class Senses:
-    """The senses of the words of a batch, one entry each: the ``word`` (the first of a phrase), the ``key`` that was found
-    (its stem's hash, or the phrase's), the ``group`` of sets that it stands in, and which ``member`` of it; members of a group
-    with ``kind`` true are different things, of another group opposites."""
+    """The senses of the words of a batch in reading order, one entry each: the ``word`` (the first of a phrase), the ``key``
+    that was found (its stem's hash, or the phrase's), the ``group`` of sets that it stands in, and which ``member`` of it;
+    members of a group with ``kind`` true are different things, of another group opposites."""
 
     word: np.ndarray
     key: np.ndarray
@@ -98,6 +98,8 @@ class Thesaurus:
                 for step in range(length):
                     hidden[at + step] = True
         word, key = np.concatenate(found_words), np.concatenate(found_keys)
+        order = np.argsort(word)
+        word, key = word[order], key[order]
         first = np.searchsorted(self._keys, key)
         entry, row = _ranges(first, np.searchsorted(self._keys, key, side="right"))
         return Senses(word[entry], key[entry], self._group[row], self._member[row], self._kind[row])
