@@ -26,7 +26,7 @@ from claimstance.text import NORMALISATION
 
 FORMAT = 3
 """Version of the bundle layout that this package writes, and the newest that it reads. Format 1 had no ``settings``, format 2
-no ensembles."""
+no ensembles and no thesaurus."""
 
 LINEAR, ENCODER, ENSEMBLE = "pair-linear", "encoder", "ensemble"
 KINDS = (LINEAR, ENCODER, ENSEMBLE)
@@ -52,6 +52,7 @@ class Layout:
     dense: str = "dense.npy"
     sparse: str = "sparse.npy"
     idf: str = "idf.npy"
+    thesaurus: str = "thesaurus.npy"
     lexicon: str = "lexicon.json"
     network: str = "model.onnx"
     tokenizer: str = "tokenizer.json"
@@ -61,15 +62,19 @@ class Layout:
         """The folder of an ensemble's member, counted from 1."""
         return f"member-{number}"
 
-    def contents(self, kind: str, members: int = 0, *, stacked: bool = False) -> tuple[str, ...]:
-        """Every file but the manifest that a bundle of a kind answers for, an ensemble of so many members."""
-        if kind == ENSEMBLE:
-            manifests = tuple(f"{self.member(number)}/{self.manifest}" for number in range(1, members + 1))
-            return (*manifests, self.stack) if stacked else manifests
-        return {
+    def optional(self, kind: str) -> str | None:
+        """The file that a bundle of a kind may do without."""
+        return {LINEAR: self.thesaurus, ENSEMBLE: self.stack}.get(kind)
+
+    def contents(self, kind: str, members: int = 0, *, optional: bool = False) -> tuple[str, ...]:
+        """Every file but the manifest that a bundle of a kind answers for, an ensemble of so many members; with the file
+        that it may do without, or not."""
+        always = {
             LINEAR: (self.dense, self.sparse, self.idf, self.lexicon),
             ENCODER: (self.network, self.tokenizer, self.lexicon),
+            ENSEMBLE: tuple(f"{self.member(number)}/{self.manifest}" for number in range(1, members + 1)),
         }[kind]
+        return (*always, self.optional(kind)) if optional else always
 
     def may_hold(self, path: Path) -> bool:
         """Say whether a bundle of any kind has such a file, or such a folder with nothing but a member in it."""
@@ -112,7 +117,8 @@ class Bundle:
     """An exported linear model in memory.
 
     ``dense`` ((d + 1) × k, float32) weighs the dense features, its last row is the intercept; ``sparse`` (SLOTS × k,
-    float32) weighs the hashed ones; ``idf`` (65,536, float32); ``lexicons`` are the word lists, a mapping a language.
+    float32) weighs the hashed ones; ``idf`` (65,536, float32); ``lexicons`` are the word lists, a mapping a language;
+    ``thesaurus`` is the table of word sets (m × 2, uint64), None for a model that reads none.
     The weights include standardisation and calibration: their scores are calibrated log-odds.
     """
 
@@ -121,6 +127,7 @@ class Bundle:
     sparse: np.ndarray
     idf: np.ndarray
     lexicons: Sequence[dict[str, Any]]
+    thesaurus: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -183,9 +190,12 @@ def write_bundle(bundle: AnyBundle, folder: str | os.PathLike[str]) -> None:
     with replacing_folder(folder) as fresh:
         contents = LAYOUT.contents(bundle.manifest.kind)
         match bundle:
-            case Bundle(_, dense, sparse, idf, lexicons):
+            case Bundle(_, dense, sparse, idf, lexicons, thesaurus):
                 for name, array in ((LAYOUT.dense, dense), (LAYOUT.sparse, sparse), (LAYOUT.idf, idf)):
                     np.save(fresh / name, np.ascontiguousarray(array, dtype=np.float32), allow_pickle=False)
+                if thesaurus is not None:
+                    np.save(fresh / LAYOUT.thesaurus, np.ascontiguousarray(thesaurus), allow_pickle=False)
+                contents = LAYOUT.contents(LINEAR, optional=thesaurus is not None)
                 _write_lexicons(fresh, lexicons)
             case EncoderBundle(_, network, tokenizer, lexicons):
                 shutil.copyfile(network, fresh / LAYOUT.network)
@@ -196,7 +206,7 @@ def write_bundle(bundle: AnyBundle, folder: str | os.PathLike[str]) -> None:
                     write_bundle(member, fresh / LAYOUT.member(number))
                 if stack is not None:
                     np.save(fresh / LAYOUT.stack, np.ascontiguousarray(stack), allow_pickle=False)
-                contents = LAYOUT.contents(ENSEMBLE, len(members), stacked=stack is not None)
+                contents = LAYOUT.contents(ENSEMBLE, len(members), optional=stack is not None)
         files = {name: {"bytes": (fresh / name).stat().st_size, "sha256": sha256(fresh / name)} for name in contents}
         (fresh / LAYOUT.manifest).write_text(_manifest_text(bundle.manifest, files), encoding="utf-8", newline="\n")
 
@@ -234,7 +244,13 @@ def _read_bundle(folder: Path, kinds: Sequence[str]) -> AnyBundle:
         )
     if any(array.dtype != np.float32 for array in (dense, sparse, idf)):
         raise BundleError(f"{folder}: an array is not of 32-bit floats; export the model again")
-    return Bundle(manifest, dense, sparse, idf, lexicons)
+    thesaurus = _load_array(folder / LAYOUT.thesaurus) if LAYOUT.thesaurus in files else None
+    if thesaurus is not None and (thesaurus.dtype != np.uint64 or thesaurus.ndim != 2 or thesaurus.shape[1] != 2):
+        raise BundleError(
+            f"{folder / LAYOUT.thesaurus}: {thesaurus.dtype} of shape {thesaurus.shape}, expected uint64 of shape (m, 2); "
+            f"export the model again"
+        )
+    return Bundle(manifest, dense, sparse, idf, lexicons, thesaurus)
 
 
 def _read_ensemble(folder: Path, manifest: Manifest, files: dict[str, Any]) -> EnsembleBundle:
@@ -341,8 +357,8 @@ def _is_sound(body: dict[str, Any], files: Any) -> bool:
 
 def _contents_like(kind: str, files: dict[str, Any]) -> tuple[str, ...]:
     """Return what a bundle of this kind with as many files as these has to list."""
-    stacked = LAYOUT.stack in files
-    return LAYOUT.contents(kind, len(files) - stacked, stacked=stacked)
+    optional = LAYOUT.optional(kind) in files
+    return LAYOUT.contents(kind, len(files) - optional, optional=optional)
 
 
 def _check_file(path: Path, expected: dict[str, Any], largest: int) -> None:

@@ -12,6 +12,7 @@ from claimstance.errors import ClaimstanceError, did_you_mean
 from claimstance.features import cue_words
 from claimstance.lexicon import CUE_CLASSES, cue_bit
 from claimstance.linear import LinearModel
+from claimstance.meanings import APART, OPPOSED, SAME
 from claimstance.predictor import Prediction, Predictor, sides_read
 from claimstance.view import COMPOSING, PairView
 from claimstance.words import word_spans
@@ -124,21 +125,24 @@ def _contributions(model: LinearModel, quote: str, claim: str) -> tuple[dict[str
     """Split the linear score into its terms and give each to the words that its feature is made of, in equal parts.
 
     What a whole pair has no single word for is taken in three steps: with nothing shared and no cue, with what is shared,
-    and with the cues; what the last step adds goes to the cues that compose.
+    and with the cues and opposites; what the last step adds goes to the cues that compose and to the opposites.
     """
     extractor, sparse = model.extractor, model.bundle.sparse
     view = extractor.view([quote], [claim])
     composing = view.reading.has(*COMPOSING) | (view.reading.paired & view.alignment.exact)
+    composing |= view.relations.opposed | view.relations.apart
     no_cues = ~np.uint32(sum(cue_bit(name) for name in COMPOSING))
     plain = replace(
         view,
         reading=replace(view.reading, classes=view.reading.classes & no_cues),
         alignment=replace(view.alignment, turned=np.zeros_like(view.alignment.turned)),
+        relations=view.relations.without(OPPOSED, APART),
     )
     nothing = np.zeros(view.words.count)
     bare = replace(
         plain,
         alignment=replace(plain.alignment, exact=nothing > 0, similarity=nothing, aligned=nothing > 0),
+        relations=view.relations.without(SAME, OPPOSED, APART),
     )
     pushes = np.zeros((view.words.count, model.bundle.dense.shape[1]))
     start, shared, whole = (_of_the_pair(model, step) for step in (bare, plain, view))

@@ -14,16 +14,21 @@ import numpy as np
 
 from claimstance.alignment import CLAIM, QUOTE, align
 from claimstance.lexicon import CUE_CLASSES, FUNCTION, Lexicon, Reading
-from claimstance.view import PairView
+from claimstance.meanings import NO_THESAURUS, Thesaurus, relate
+from claimstance.view import PairView, share
 from claimstance.words import mix, read_words
 
 FEATURES = 1
 """Version of the features; raised whenever any pair gets other values."""
 
-FAMILIES = ("overlap", "cues", "polarity", "words", "swaps", "grams", "outline", "bag")
+FAMILIES = ("overlap", "cues", "polarity", "words", "swaps", "grams", "outline", "bag", "relations", "senses")
 """Feature families that a model may use: coverage and numbers; cue counts; composed negation; words by side; pairs of
 unmatched words; character 3- and 4-grams of unmatched words; the order of cues around shared words; the plain bag of
-words of both texts, a baseline."""
+words of both texts, a baseline; and, of a thesaurus, synonyms, opposites and members of one kind on the two sides, and what
+unmatched words mean, by side."""
+
+MEANINGS = ("relations", "senses")
+"""The families that a thesaurus is needed for."""
 
 SLOTS = 1 << 16
 """Number of slots that sparse features are hashed into."""
@@ -62,12 +67,16 @@ class FeatureExtractor:
         idf: inverse document frequency of stems, 65,536 floats addressed by ``idf_slots``.
         families: which of FAMILIES to compute, each with the value of its sparse features; the larger, the more a
             regularised model relies on them.
+        thesaurus: the word sets that the families of MEANINGS need.
     """
 
-    def __init__(self, lexicon: Lexicon, idf: np.ndarray, families: Mapping[str, float]) -> None:
+    def __init__(
+        self, lexicon: Lexicon, idf: np.ndarray, families: Mapping[str, float], thesaurus: Thesaurus | None = None
+    ) -> None:
         self.lexicon = lexicon
         self.idf = idf
         self.families = {name: families[name] for name in FAMILIES if name in families}
+        self.thesaurus = thesaurus if thesaurus is not None and set(MEANINGS) & set(self.families) else NO_THESAURUS
 
     def __call__(self, quotes: Sequence[str], claims: Sequence[str]) -> Features:
         """Compute the features of pairs; an empty claim makes a model of quotes alone."""
@@ -102,7 +111,9 @@ class FeatureExtractor:
         """Read, align and weigh a batch of pairs."""
         words = read_words([text for both in zip(quotes, claims, strict=True) for text in both])
         reading = self.lexicon.read(words)
-        return PairView(words, reading, align(words, reading, len(quotes)), len(quotes), self.idf[idf_slots(reading)])
+        alignment, senses = align(words, reading, len(quotes)), self.thesaurus.read(words)
+        idf = self.idf[idf_slots(reading)]
+        return PairView(words, reading, alignment, len(quotes), idf, senses, relate(senses, alignment))
 
 
 def _salt(number: int) -> np.uint64:
@@ -273,11 +284,60 @@ def _outline(view: PairView) -> _Hashed:
     return families
 
 
+def _relations(view: PairView) -> np.ndarray:
+    """How much of each side has a synonym, an opposite or another member of its kind on the other side; coverage with these
+    counted as met; and the sign of the opposites and negations of a pair."""
+    relations, content, weight = view.relations, view.content, view.weight
+    met = view.alignment.aligned | relations.same
+    answered = met | relations.opposed | relations.apart
+    left = content & ~answered
+    *counts, opposed, apart, whole, covered, answering, unanswered = view.sums(
+        relations.same,
+        relations.opposed,
+        relations.apart,
+        weight * relations.opposed,
+        weight * relations.apart,
+        weight,
+        weight * met,
+        weight * answered,
+        left,
+    )
+    counts = np.minimum(counts, 4)
+    shares = np.stack((share(covered, whole), share(answering, whole)))
+    blocks = [*counts, *(counts > 0), opposed, apart, *shares, *shares**2]
+    blocks += [np.log1p(unanswered), unanswered == 0, view.largest(weight * left)]
+    both = (counts > 0).all(axis=2)
+    turned = view.composition.anywhere ^ view.claim_turned ^ (counts[1, :, CLAIM].astype(np.int64) & 1)
+    sign = 1.0 - 2.0 * turned
+    columns = [*both[1:], *shares.prod(axis=2), sign, *(sign * shares[..., CLAIM])]
+    return np.concatenate((*blocks, np.stack(columns, axis=1)), axis=1)
+
+
+def _relation_cells(view: PairView) -> _Hashed:
+    """Each related pair of words by how it is related and by the set that relates it."""
+    links = view.relations
+    cell = mix(links.group.astype(np.uint64) * np.uint64(4) + links.relation.astype(np.uint64) + np.uint64(1))
+    return [(view.alignment.pair[links.quote], cell, (links.quote, links.claim))]
+
+
+def _senses(view: PairView) -> _Hashed:
+    """What words mean that the other side has neither by stem nor by a synonym, by side."""
+    senses = view.senses
+    unmet = ~(view.alignment.exact | view.relations.same)[senses.word]
+    cell = mix((senses.group << 13 | senses.member).astype(np.uint64) + np.uint64(1))
+    families = []
+    for side in (view.quoted, view.claimed):
+        chosen = np.flatnonzero(unmet & side[senses.word])
+        word = senses.word[chosen]
+        families.append((view.alignment.pair[word], cell[chosen], (word,)))
+    return families
+
+
 def _nothing(view: PairView) -> _Hashed:
     return []
 
 
-_DENSE = {"overlap": _overlap, "cues": _cues, "polarity": _polarity}
+_DENSE = {"overlap": _overlap, "cues": _cues, "polarity": _polarity, "relations": _relations}
 _SPARSE = {
     "overlap": _overlap_cells,
     "polarity": _polarity_cells,
@@ -286,4 +346,6 @@ _SPARSE = {
     "grams": _grams,
     "outline": _outline,
     "bag": _bag,
+    "relations": _relation_cells,
+    "senses": _senses,
 }

@@ -10,6 +10,7 @@ from claimstance.bundle import Bundle
 from claimstance.errors import BundleError, ClaimstanceError
 from claimstance.features import FeatureExtractor, Features
 from claimstance.lexicon import Lexicon
+from claimstance.meanings import Thesaurus
 
 _CHUNK_PAIRS = 2048
 _CHUNK_CHARACTERS = 400_000
@@ -25,7 +26,8 @@ class LinearModel:
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
         self.lexicon = read_lexicon(bundle.lexicons)
-        self.extractor = FeatureExtractor(self.lexicon, bundle.idf, bundle.manifest.families)
+        thesaurus = Thesaurus(bundle.thesaurus) if bundle.thesaurus is not None else None
+        self.extractor = FeatureExtractor(self.lexicon, bundle.idf, bundle.manifest.families, thesaurus)
         width = self.extractor([""], [""]).dense.shape[1]
         if bundle.dense.shape[0] != width + 1:
             raise BundleError(

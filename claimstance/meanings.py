@@ -63,6 +63,12 @@ class Relations:
     opposed: np.ndarray
     apart: np.ndarray
 
+    def without(self, *relations: int) -> Relations:
+        """Return the relations less those of some kinds (SAME, OPPOSED, APART)."""
+        keep = ~np.isin(self.relation, relations)
+        flags = (flag & (kind not in relations) for kind, flag in enumerate((self.same, self.opposed, self.apart)))
+        return Relations(self.quote[keep], self.claim[keep], self.relation[keep], self.group[keep], *flags)
+
 
 class Thesaurus:
     """Compiled sets of words.
@@ -97,17 +103,27 @@ class Thesaurus:
         return Senses(word[entry], key[entry], self._group[row], self._member[row], self._kind[row])
 
 
+NO_THESAURUS = Thesaurus(np.empty((0, 2), dtype=np.uint64))
+"""The thesaurus of a model that reads none."""
+
+
 def relate(senses: Senses, alignment: Alignment) -> Relations:
     """Link the words of each quote with those of its claim that stand in one group of sets."""
     pair, side = alignment.pair[senses.word], alignment.side[senses.word]
-    entry = mix(mix(senses.key + pair.astype(np.uint64) * np.uint64(2) + side.astype(np.uint64)) + senses.group.astype(np.uint64))
+    entry = mix(
+        mix(senses.key + pair.astype(np.uint64) * np.uint64(2) + side.astype(np.uint64))
+        + senses.group.astype(np.uint64)
+    )
     _, first, like = np.unique(entry, return_index=True, return_inverse=True)
     stands_for = senses.word[first][like]
+    # In reading order, so that a pair's links are in the same order in every batch, whatever its hashes.
+    first = np.sort(first)
     in_group = pair * _MOST_GROUPS + senses.group
     quote, claim = first[side[first] == QUOTE], first[side[first] == CLAIM]
     claim = claim[np.argsort(in_group[claim], kind="stable")]
     link, row = _ranges(
-        np.searchsorted(in_group[claim], in_group[quote]), np.searchsorted(in_group[claim], in_group[quote], side="right")
+        np.searchsorted(in_group[claim], in_group[quote]),
+        np.searchsorted(in_group[claim], in_group[quote], side="right"),
     )
     quote, claim = quote[link], claim[row]
     apart = np.where(senses.kind[quote], APART, OPPOSED)
@@ -174,8 +190,8 @@ def _entries(lists: Iterable[tuple[str, Iterable[str]]]) -> Iterator[tuple[str, 
                 named = list(enumerate(sides))
             if len(sides) > (1 if in_kind else 2) or member >= _MOST_MEMBERS or not all(map(str.strip, sides)):
                 raise ClaimstanceError(
-                    f"{name}:{number}: {line!r:.80} is neither one set of words, nor two with | between them, nor a member of a "
-                    f"kind; an empty line ends a kind"
+                    f"{name}:{number}: {line!r:.80} is no set of words, no two sets with | between them, and no "
+                    f"member of a kind; an empty line ends a kind"
                 )
             for which, side in named:
                 for word in side.replace("،", ",").split(","):

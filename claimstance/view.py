@@ -9,6 +9,7 @@ import numpy as np
 
 from claimstance.alignment import CLAIM, QUOTE, Alignment
 from claimstance.lexicon import FUNCTION, NUMBER, Reading, cue_bit
+from claimstance.meanings import Relations, Senses
 from claimstance.words import Words
 
 REGIONS = ("before", "ahead", "within", "behind", "after")
@@ -62,7 +63,7 @@ class Composition:
 class PairView:
     """One batch of ``count`` pairs; text ``2 i`` of ``words`` is the quote of pair ``i`` and text ``2 i + 1`` its claim.
 
-    ``idf`` is the inverse document frequency of each word.
+    ``idf`` is the inverse document frequency of each word; ``senses`` and ``relations`` are what a thesaurus says of them.
     """
 
     words: Words
@@ -70,6 +71,8 @@ class PairView:
     alignment: Alignment
     count: int
     idf: np.ndarray
+    senses: Senses
+    relations: Relations
 
     @cached_property
     def content(self) -> np.ndarray:
@@ -111,7 +114,7 @@ class PairView:
             sums[index] = np.bincount(self.words.text, weights=row, minlength=2 * self.count)
         return sums.reshape(len(rows), self.count, 2)
 
-    def _largest(self, values: np.ndarray) -> np.ndarray:
+    def largest(self, values: np.ndarray) -> np.ndarray:
         """The largest value of a word in each text (n × 2), 0 where there is none."""
         largest = np.zeros(2 * self.count)
         spoken = np.flatnonzero(np.diff(self.words.first))
@@ -142,13 +145,13 @@ class PairView:
         )
         return Coverage(
             size=size,
-            exact=_share(exact, size),
-            aligned=_share(aligned, size),
-            similar=_share(similar, size),
-            weighted=_share(met, whole),
+            exact=share(exact, size),
+            aligned=share(aligned, size),
+            similar=share(similar, size),
+            weighted=share(met, whole),
             inexact=size - exact,
             unaligned=size - aligned,
-            heaviest=self._largest(weight * counted * ~alignment.aligned),
+            heaviest=self.largest(weight * counted * ~alignment.aligned),
         )
 
     @cached_property
@@ -203,5 +206,6 @@ class PairView:
         return Composition(*parities, *np.minimum(counts[4:], 1))
 
 
-def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+def share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Return part / whole, and 0 where there is no whole."""
     return part / np.maximum(whole, 1e-9) * (whole > 0)

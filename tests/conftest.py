@@ -12,12 +12,13 @@ import pytest
 
 from claimstance.bundle import write_bundle
 from claimstance.lexicon import Lexicon
+from claimstance.meanings import Thesaurus
 from claimstance.predictor import Predictor
 from claimstance.records import Pair, read_pairs, write_json_lines
 from training.config import Config
 from training.corpus import load_corpus
 from training.models import fit
-from training.preparation import read_lexicons
+from training.preparation import read_lexicons, read_thesaurus
 
 ROOT = Path(__file__).resolve().parent.parent
 FAMILIES = {"overlap": 0.4, "cues": 1.0, "polarity": 1.0, "words": 0.3, "swaps": 0.3, "grams": 0.3, "outline": 1.0}
@@ -33,6 +34,12 @@ def root() -> Path:
 def lexicon() -> Lexicon:
     """The project's own word lists."""
     return Lexicon(read_lexicons([str(ROOT / "data/lexicons/ar.yaml"), str(ROOT / "data/lexicons/en.yaml")]))
+
+
+@pytest.fixture(scope="session")
+def thesaurus() -> Thesaurus:
+    """The project's own word sets."""
+    return read_thesaurus([str(ROOT / "data/thesaurus")])
 
 
 @pytest.fixture(scope="session")
@@ -64,6 +71,7 @@ def small_config(small_corpus: Path) -> Config:
             "model": {
                 "families": FAMILIES,
                 "lexicons": [str(ROOT / "data/lexicons/ar.yaml"), str(ROOT / "data/lexicons/en.yaml")],
+                "thesaurus": [str(ROOT / "data/thesaurus")],
             },
             "tracking": {"uri": None},
         }
@@ -71,18 +79,21 @@ def small_config(small_corpus: Path) -> Config:
 
 
 @pytest.fixture(scope="session")
-def encoder_checkpoint(tmp_path_factory: pytest.TempPathFactory, few_pairs: list[Pair]) -> Path:
-    """A tiny pretrained encoder with fresh weights, whose tokens are the words of few pairs."""
-    # torch and transformers take seconds to import, which most test files do without.
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory, few_pairs: list[Pair]) -> Path:
+    """A checkpoint of one small BERT layer with fresh weights, and a tokenizer of whole words."""
     from transformers import BertConfig, BertModel, BertTokenizerFast
+    from transformers.trainer_utils import set_seed
 
-    folder = tmp_path_factory.mktemp("encoder")
+    folder = tmp_path_factory.mktemp("tiny")
     words = sorted({word for pair in few_pairs for word in (pair.quote + " " + pair.claim).split()})
-    lines = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]
-    (folder / "vocab.txt").write_text("\n".join(lines), encoding="utf-8")
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    (folder / "vocab.txt").write_text("\n".join([*special, *words]), encoding="utf-8")
     tokenizer = BertTokenizerFast(str(folder / "vocab.txt"), do_lower_case=False)
+    set_seed(0)
     shape = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
-    BertModel(BertConfig(vocab_size=len(tokenizer), **shape)).save_pretrained(folder / "checkpoint")
+    # Larger weights than usual: with so few units the usual ones tell no pair from another.
+    network = BertModel(BertConfig(vocab_size=len(tokenizer), initializer_range=0.3, **shape))
+    network.save_pretrained(folder / "checkpoint")
     tokenizer.save_pretrained(folder / "checkpoint")
     return folder / "checkpoint"
 
@@ -104,12 +115,12 @@ def predictor(model_folder: Path) -> Predictor:
 
 
 @pytest.fixture(scope="session")
-def small_encoder(small_config: Config, encoder_checkpoint: Path) -> Config:
+def small_encoder(small_config: Config, tiny_checkpoint: Path) -> Config:
     """A run of a tiny encoder over the small corpus; it reads quotes, and is tracked nowhere."""
     content = small_config.model_dump(mode="json")
     content["model"] = {
         "kind": "encoder",
-        "checkpoint": str(encoder_checkpoint),
+        "checkpoint": str(tiny_checkpoint),
         "inputs": "quote",
         "max_tokens": 32,
         "epochs": 1,

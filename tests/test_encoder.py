@@ -21,6 +21,7 @@ from transformers import (
     PreTrainedTokenizerFast,
     RobertaConfig,
     RobertaModel,
+    pipeline,
 )
 
 from claimstance.bundle import LAYOUT, EncoderBundle, read_bundle, write_bundle
@@ -37,6 +38,8 @@ from training.models import Fitted, Workshop, fit
 from training.trainer import parameter_groups
 
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
+# With so few units the usual weights hardly tell one pair from another; but larger ones, untaught, do not survive int8.
+LARGER = {**SMALL, "initializer_range": 0.2}
 FAMILIES = ("bert", "roberta", "deberta")
 PAIR = ("نفى وزير الاقتصاد وصول أي قمح ملوث إلى المرفأ", "وصلت شحنة قمح ملوثة إلى مرفأ السلام")
 
@@ -75,7 +78,7 @@ def bert(words: int) -> BertModel:
 
 def roberta(words: int) -> RobertaModel:
     settings = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2, "type_vocab_size": 1}
-    return RobertaModel(RobertaConfig(vocab_size=words, max_position_embeddings=130, **settings, **SMALL))
+    return RobertaModel(RobertaConfig(vocab_size=words, max_position_embeddings=130, **settings, **LARGER))
 
 
 def deberta(words: int) -> DebertaV2Model:
@@ -85,7 +88,7 @@ def deberta(words: int) -> DebertaV2Model:
         "position_buckets": 16,
         "type_vocab_size": 0,
     }
-    return DebertaV2Model(DebertaV2Config(vocab_size=words, pad_token_id=0, **settings, **SMALL))
+    return DebertaV2Model(DebertaV2Config(vocab_size=words, pad_token_id=0, **settings, **LARGER))
 
 
 MAKERS: dict[str, tuple[Callable, Callable]] = {
@@ -131,6 +134,10 @@ class Trained:
     reported: list[tuple[dict[str, float], int]]
     checkpoints: Path
 
+    @property
+    def folder(self) -> Path:
+        return self.bundle.parent
+
 
 @pytest.fixture(scope="module")
 def corpus(small_config: Config) -> LoadedCorpus:
@@ -149,7 +156,10 @@ def trained(
         config = encoder_config(small_config, checkpoint, **more)
         reported: list[tuple[dict[str, float], int]] = []
         workshop = Workshop(
-            folder, folder / "kept", report=lambda figures, step, to=reported: to.append((figures, step))
+            folder,
+            folder / "kept",
+            transformers=folder / "transformers",
+            report=lambda figures, step, to=reported: to.append((figures, step)),
         )
         fitted = fit(config, corpus.splits["train"], corpus.splits["validation"], {}, workshop)
         write_bundle(fitted.bundle, folder / "bundle")
@@ -166,6 +176,28 @@ def test_a_bundle_answers_as_the_model_that_was_fitted(
     given = predictor.probabilities(list(data["quote"]), list(data["claim"]))
     assert given.sum(axis=1) == pytest.approx(1)
     np.testing.assert_allclose(given, fitted.probabilities, atol=0.05 if family == "bert" else 1e-4)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_transformers_scores_pairs_as_the_bundle_of_32_bits(
+    trained: dict[str, Trained], corpus: LoadedCorpus, family: str
+) -> None:
+    model = trained[family]
+    bundle = read_bundle(model.bundle)
+    settings = {**bundle.manifest.settings, "precision": "fp32", "temperature": model.fitted.temperature}
+    manifest = dataclasses.replace(bundle.manifest, settings=settings)
+    exact = EncoderModel(EncoderBundle(manifest, model.folder / "fp32.onnx", bundle.tokenizer, bundle.lexicons))
+    data = corpus.splits["validation"]
+    quotes, claims = [*data["quote"], PAIR[0] * 30], [*data["claim"], PAIR[1] * 3]
+    classify = pipeline("text-classification", model=str(model.folder / "transformers"), top_k=None, truncation=True)
+    pairs = [{"text": claim, "text_pair": quote} for quote, claim in zip(quotes, claims, strict=True)]
+    labels = manifest.labels
+    given = [{each["label"]: each["score"] for each in scored} for scored in classify(pairs)]
+    given = np.array([[scores[label] for label in labels] for scores in given])
+    np.testing.assert_allclose(given, exact.probabilities(quotes, claims), atol=1e-4)
+    assert np.ptp(given, axis=0).max() > 1e-4 * (1 if family == "bert" else 20), "pairs are told apart"
+    encoded = classify.tokenizer(PAIR[1], PAIR[0])
+    assert ("token_type_ids" in encoded and 1 in encoded["token_type_ids"]) == (family == "bert")
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -377,11 +377,11 @@ def test_an_export_is_replaced_by_the_next_one_but_not_with_other_things_in_it(
 
 
 def test_an_encoder_and_a_linear_model_answer_as_one(
-    small_config: Config, corpus: LoadedCorpus, encoder_checkpoint: Path, tmp_path: Path
+    small_config: Config, corpus: LoadedCorpus, tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
     encoder = {
         "kind": "encoder",
-        "checkpoint": str(encoder_checkpoint),
+        "checkpoint": str(tiny_checkpoint),
         "max_tokens": 32,
         "epochs": 1,
         "precision": "int8",

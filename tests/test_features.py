@@ -14,6 +14,7 @@ import pytest
 
 from claimstance.features import FAMILIES, SLOTS, FeatureExtractor, Features
 from claimstance.lexicon import CUE_CLASSES, FUNCTION, NUMBER, Lexicon, cue_bit
+from claimstance.meanings import Thesaurus
 from claimstance.records import Pair, read_pairs
 from claimstance.view import REGIONS, PairView
 
@@ -259,8 +260,8 @@ def idf() -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def extractor(lexicon: Lexicon, idf: np.ndarray) -> FeatureExtractor:
-    return FeatureExtractor(lexicon, idf, dict.fromkeys(FAMILIES, 0.5))
+def extractor(lexicon: Lexicon, idf: np.ndarray, thesaurus: Thesaurus) -> FeatureExtractor:
+    return FeatureExtractor(lexicon, idf, dict.fromkeys(FAMILIES, 0.5), thesaurus)
 
 
 @pytest.fixture(scope="module")

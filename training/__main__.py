@@ -24,7 +24,7 @@ from claimstance.console import console
 from evaluation import metrics
 from evaluation.evidence import evidence_folder
 from evaluation.screen import print_report
-from training import promote
+from training import processes, promote
 from training.config import Config, read_config
 from training.experiment import Outcome, run_experiment
 
@@ -81,6 +81,12 @@ def _distilling(options: argparse.Namespace) -> Config:
 
 
 def _train(configs: Sequence[Config], resume: str | None) -> None:
+    processes.check_started()
+    if not processes.is_main():
+        from training.encoder import take_part
+
+        take_part()
+        return
     # A run that is told to stop must still end its tracked run.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("training: told to stop"))
     screen = console(stderr=True)
@@ -91,6 +97,7 @@ def _train(configs: Sequence[Config], resume: str | None) -> None:
             screen.print(line, highlight=False)
 
         outcome = run_experiment(configs, say, resume)
+        processes.send(None)
     _print_outcome(outcome)
 
 

@@ -14,6 +14,7 @@ from transformers import TrainerCallback
 
 from claimstance.errors import ClaimstanceError
 from claimstance.files import read_text, replacing, sha256
+from training import processes
 
 _LIST = "written.json"
 
@@ -22,6 +23,8 @@ class RecordCheckpoints(TrainerCallback):
     """Lists every file of a checkpoint, with its SHA-256, beside the checkpoints when it is saved."""
 
     def on_save(self, args: Any, state: Any, control: Any, **others: Any) -> None:
+        # Every process has written its random state by then.
+        processes.wait()
         if state.is_world_process_zero:
             folder = Path(args.output_dir)
             name = f"checkpoint-{state.global_step}"

@@ -57,7 +57,8 @@ class Corpus(Section):
 
     Either one file a split (``train``, ``validation``, ``test``), or one undivided source (``source``: a file or the
     name of a data set on the hub) that is divided by event with ``splits``. ``columns`` maps our fields to the source's
-    columns; ``labels`` maps the source's labels to ours, and null drops a label's pairs.
+    columns; ``labels`` maps the source's labels to ours, and null drops a label's pairs; ``only`` keeps the pairs whose
+    fields have these values, such as ``{lang: en}``.
     """
 
     train: str | None = None
@@ -69,6 +70,7 @@ class Corpus(Section):
         default_factory=dict
     )
     labels: dict[str, str | None] = Field(default_factory=dict)
+    only: dict[Literal["topic", "lang", "speaker", "genre", "pattern", "form"], str] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _one_source(self) -> Corpus:

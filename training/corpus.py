@@ -27,7 +27,7 @@ _SLICES = ("topic", "lang", "speaker", "genre", "pattern", "form", "contrast")
 @dataclass(frozen=True)
 class LoadedCorpus:
     """The splits of a corpus by name, each a Dataset with the columns id, event, quote, claim, stance (ClassLabel) and
-    the annotations; the SHA-256 of each: of its file, or of its rows where one source was divided; and further pairs to train
+    the annotations; the SHA-256 of each: of its file, or of its rows where they are a part of one; and further pairs to train
     on that a teacher labelled, if there is one."""
 
     splits: dict[str, datasets.Dataset]
@@ -74,7 +74,8 @@ def load_splits(corpus: Corpus, labels: Sequence[str], inputs: str = "pair", see
     named = {name: getattr(corpus, name) for name in SPLITS if getattr(corpus, name) is not None}
     parts = {name: _load(source, corpus, labels, inputs) for name, source in named.items()}
     digests = {
-        name: sha256(source) if Path(source).is_file() else _rows_digest(parts[name]) for name, source in named.items()
+        name: sha256(source) if Path(source).is_file() and not corpus.only else _rows_digest(parts[name])
+        for name, source in named.items()
     }
     check_splits({named[name]: part for name, part in parts.items()}, official=bool(corpus.columns))
     return LoadedCorpus(parts, digests)
@@ -85,6 +86,20 @@ def _rows_digest(data: datasets.Dataset) -> str:
 
 
 def _load(source: str, corpus: Corpus, labels: Sequence[str], inputs: str) -> datasets.Dataset:
+    data = _load_whole(source, corpus, labels, inputs)
+    for name, value in corpus.only.items():
+        chosen = np.flatnonzero(np.array(data[name]) == value)
+        if not chosen.size:
+            found = sorted(data.unique(name))
+            raise ClaimstanceError(
+                f"{source}: no pair has {name} {value!r}, found {', '.join(map(repr, found[:8]))}{did_you_mean(value, found)}; "
+                f"correct corpus.only"
+            )
+        data = data.select(chosen)
+    return data
+
+
+def _load_whole(source: str, corpus: Corpus, labels: Sequence[str], inputs: str) -> datasets.Dataset:
     ours = Path(source).suffix == ".jsonl" and not corpus.columns and not corpus.labels and set(labels) <= set(LABELS)
     if ours and inputs != "quote":
         return dataset_of([pair.to_dict() for pair in read_pairs(source)], labels)

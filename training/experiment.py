@@ -21,6 +21,7 @@ from evaluation.evidence import evidence_folder, read_evidence
 from evaluation.page import write_report
 from evaluation.report import Report, make_report
 from evaluation.scoring import FIELDS, LabelledPairs
+from training import processes
 from training.config import Config, flat
 from training.corpus import SPLITS, LoadedCorpus, load_corpus
 from training.cross_validation import cross_validate, cross_validated_pairs, summaries
@@ -87,6 +88,11 @@ def run_experiment(configs: Sequence[Config], say=print, resume: str | None = No
     _check_resumable(configs, resume)
     first = configs[0]
     check_replaceable(Path(first.export))
+    for config in configs:
+        if _wants_transformers(config):
+            from training.transformers_folder import check_folder
+
+            check_folder(Path(config.model.transformers))
     corpus = load_corpus(first)
     if first.evaluation.test and "test" not in corpus.splits:
         raise ClaimstanceError("evaluation.test is true, but the corpus has no test split; name one or set it to false")
@@ -104,6 +110,9 @@ def run_experiment(configs: Sequence[Config], say=print, resume: str | None = No
         if first.evaluation.test:
             test, readings = _read_test(chosen, corpus, say)
         export_model(chosen.bundle, Path(first.export))
+        if _wants_transformers(chosen.config):
+            with replacing_folder(chosen.config.model.transformers) as fresh:
+                shutil.copytree(_transformers(chosen.bundle), fresh, dirs_exist_ok=True)
     return Outcome(tuple(candidates), test, readings)
 
 
@@ -175,6 +184,7 @@ def _train(
                 checkpoints,
                 resume is not None,
                 report=lambda values, step: run.record([Figures(values, step)]),
+                transformers=_transformers(folder) if _wants_transformers(config) else None,
             )
             fitted = fit(config, train, validation, corpus.trained_on(config.name), workshop, corpus.taught)
             write_bundle(fitted.bundle, folder)
@@ -182,6 +192,10 @@ def _train(
         write_evidence(config, corpus, fitted, folder, evidence_folder(folder))
         say(f"{config.name}: evaluating on validation")
         report = report_on(folder, corpus, "validation", config)
+        if _wants_transformers(config):
+            from training.transformers_folder import write_card
+
+            write_card(config, report, _transformers(folder))
         figures = {}
         if config.evaluation.cross_validation:
             say(f"{config.name}: cross-validating, {config.evaluation.cross_validation} folds grouped by event")
@@ -193,6 +207,15 @@ def _train(
     for line in summaries(figures):
         say(f"{config.name}: {line}")
     return Candidate(config, folder, report, run, tracker)
+
+
+def _wants_transformers(config: Config) -> bool:
+    return isinstance(config.model, Encoder) and config.model.transformers is not None
+
+
+def _transformers(bundle: Path) -> Path:
+    """Where a candidate's folder for transformers stands until the best is chosen: beside its bundle."""
+    return bundle.with_name(f"{bundle.name}.transformers")
 
 
 @contextlib.contextmanager
@@ -252,6 +275,8 @@ def _inputs(config: Config, corpus: LoadedCorpus) -> Iterator[Tracked]:
     if corpus.taught is not None:
         yield Params({"unlabelled_pairs": len(corpus.taught.quotes)})
         yield Tags(corpus.taught.known)
+    if isinstance(config.model, Encoder):
+        yield Params({"processes": processes.count()})
     yield from data_inputs(config, corpus)
 
 

@@ -41,25 +41,29 @@ class PairLinear(_Model):
     """Logistic regression over pair features.
 
     ``families`` are the feature families with the value of their sparse features; ``dense_scale`` is the value of one
-    standard deviation of a dense feature; ``C`` the inverse strength of the L2 penalty.
+    standard deviation of a dense feature; ``C`` the inverse strength of the L2 penalty; ``thesaurus``, files of word sets or
+    folders of them, which the families relations and senses read.
     """
 
     kind: Literal["pair-linear"] = "pair-linear"
     families: dict[Literal[FAMILIES], Annotated[float, Field(gt=0)]] = Field(min_length=1)  # type: ignore[valid-type]
     C: float = Field(0.3, gt=0)
     dense_scale: float = Field(1.0, gt=0)
+    thesaurus: tuple[str, ...] = ("data/thesaurus",)
 
 
 class Encoder(_Model):
     """A pretrained encoder, fine-tuned on claim and quote as a true pair.
 
-    ``checkpoint`` is the name of a model on the hub, whose ``revision`` (a commit) should be pinned, or a folder with
-    ``config.json``, ``model.safetensors`` and ``tokenizer.json``. ``max_tokens`` of a pair; ``batch_size`` pairs a step on
+    ``checkpoint`` is the name of a model on the hub, whose ``revision`` (a commit) should be pinned; a folder with
+    ``config.json``, ``model.safetensors`` and ``tokenizer.json``; or ``package:NAME/FOLDER``, such a folder in an installed
+    Python package. ``max_tokens`` of a pair; ``batch_size`` pairs a step on
     each process, times ``accumulate`` steps a weight update. ``warmup`` is the share of updates over which the learning
     rate rises, after which it falls linearly; ``layer_decay`` multiplies it from each layer to the one below (1: not at
     all). ``focal_gamma`` makes the loss focal (Lin et al., ICCV 2017), 0 leaves it cross-entropy. ``patience`` is how many
     evaluations on validation, ``evaluations`` an epoch, may pass without a better macro-F1. ``bf16`` null uses bfloat16
     where the processor has it. ``precision`` of the exported graph: int8 weights are recalibrated on validation.
+    ``transformers`` is a folder for the trained checkpoint as transformers' pipelines load it, null for none.
     """
 
     kind: Literal["encoder"]
@@ -79,6 +83,7 @@ class Encoder(_Model):
     patience: int = Field(2, ge=1)
     bf16: bool | None = None
     precision: Literal["fp32", "int8"] = "fp32"
+    transformers: str | None = None
 
     @property
     def draws(self) -> bool:
@@ -121,7 +126,7 @@ class Ensemble(_Model):
     members: tuple[_Member, ...] = Field(min_length=2, max_length=MOST_MEMBERS)
     weights: tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...] | None = None
     folds: int = Field(5, ge=2)
-    C: float = Field(0.1, gt=0)
+    C: float = Field(0.01, gt=0)
 
     @property
     def draws(self) -> bool:

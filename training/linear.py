@@ -10,11 +10,12 @@ import scipy.sparse
 from sklearn.linear_model import LogisticRegression
 
 from claimstance.bundle import Bundle, Manifest
-from claimstance.features import SLOTS, FeatureExtractor, Features, idf_slots
+from claimstance.features import MEANINGS, SLOTS, FeatureExtractor, Features, idf_slots
 from claimstance.lexicon import Lexicon
+from claimstance.meanings import NO_THESAURUS
 from claimstance.words import read_words
 from training.config import Config
-from training.preparation import Examples, Taught, read_lexicons
+from training.preparation import Examples, Taught, read_lexicons, read_thesaurus
 
 _ITERATIONS = 300
 _TOLERANCE = 1e-3
@@ -37,7 +38,9 @@ class LearnedLinear:
         """Make the bundle, its weights divided by the temperature."""
         manifest = replace(manifest, families=self.extractor.families)
         calibrated = [(array / temperature).astype(np.float32) for array in self.regression.weights()]
-        return Bundle(manifest, *calibrated, self.extractor.idf, self.lexicons)
+        thesaurus = self.extractor.thesaurus
+        table = None if thesaurus is NO_THESAURUS else thesaurus.table
+        return Bundle(manifest, *calibrated, self.extractor.idf, self.lexicons, table)
 
 
 def learn(config: Config, train: Examples) -> LearnedLinear:
@@ -45,7 +48,9 @@ def learn(config: Config, train: Examples) -> LearnedLinear:
     lexicons = read_lexicons(config.model.lexicons)
     lexicon = Lexicon(lexicons)
     texts = [*train.quotes[: train.originals], *train.claims[: train.originals]]
-    extractor = FeatureExtractor(lexicon, inverse_document_frequency(texts, lexicon), config.model.families)
+    families = config.model.families
+    thesaurus = read_thesaurus(config.model.thesaurus) if set(MEANINGS) & set(families) else None
+    extractor = FeatureExtractor(lexicon, inverse_document_frequency(texts, lexicon), families, thesaurus)
     quotes, claims = train.quotes, train.claims
     if train.taught is not None:
         quotes, claims = [*quotes, *train.taught.quotes], [*claims, *train.taught.claims]

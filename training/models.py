@@ -32,13 +32,14 @@ class Learned(Protocol):
 @dataclass(frozen=True)
 class Workshop:
     """What a long training works with: a ``folder`` for files that the bundle is made of; a folder of ``checkpoints`` to go on
-    from and write to, if any; whether to ``resume`` from the last of them; and ``report``, called with figures and their
-    step."""
+    from and write to, if any; whether to ``resume`` from the last of them; ``report``, called with figures and their
+    step; and a folder for the trained model as ``transformers`` loads it, if it is wanted."""
 
     folder: Path
     checkpoints: Path | None = None
     resume: bool = False
     report: Callable[[dict[str, float], int], None] = lambda figures, step: None
+    transformers: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import datasets
 import numpy as np
@@ -16,6 +18,7 @@ from claimstance.errors import ClaimstanceError
 from claimstance.files import read_text
 from claimstance.lexicon import Lexicon
 from claimstance.linear import softmax
+from claimstance.meanings import Thesaurus, compile_thesaurus
 from claimstance.predictor import sides_read
 from evaluation import metrics
 from training.config import Config
@@ -142,6 +145,23 @@ def read_lexicons(paths: Sequence[str]) -> list[dict]:
             raise ClaimstanceError(f"{path}: {error}") from None
         sources.append(source)
     return sources
+
+
+def read_thesaurus(paths: Sequence[str]) -> Thesaurus:
+    """Read word sets from text files, and from every ``.txt`` file of a folder.
+
+    Raises:
+        ClaimstanceError: a file is missing or a folder empty, or a line is no set of words.
+    """
+    files = [file for path in map(Path, paths) for file in (sorted(path.rglob("*.txt")) if path.is_dir() else [path])]
+    if not files:
+        raise ClaimstanceError(f"no word sets in {', '.join(paths)}; name files or folders in model.thesaurus")
+    return _compiled(tuple((str(file), read_text(file)) for file in files))
+
+
+@functools.lru_cache(maxsize=4)
+def _compiled(lists: tuple[tuple[str, str], ...]) -> Thesaurus:
+    return Thesaurus(compile_thesaurus((name, text.splitlines()) for name, text in lists))
 
 
 def manifest_of(config: Config, threshold: float, trained_on: dict[str, str]) -> Manifest:

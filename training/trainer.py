@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,19 +13,23 @@ import torch
 from transformers import (
     EarlyStoppingCallback,
     PreTrainedModel,
+    PrinterCallback,
     ProgressCallback,
     Trainer,
     TrainerCallback,
     TrainingArguments,
 )
+from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from claimstance.encoder import EncoderSettings, padded
 from evaluation import metrics
+from training import processes
 from training.checkpoints import RecordCheckpoints
 from training.config import Config
-from training.models import Workshop
 
 _LOGGED_STEPS = 10
+_EPOCHS = 10_000
+"""More than any run has: the seed of each epoch is one of its own."""
 
 
 class Collator:
@@ -49,7 +53,8 @@ class StanceTrainer(Trainer):
         collator: pads batches.
         train: encoded training pairs.
         held_out: encoded validation pairs.
-        workshop: where it keeps checkpoints, and whom it tells of each step.
+        folder: where it keeps checkpoints.
+        report: called with the figures of each step, in the main process.
     """
 
     def __init__(
@@ -59,7 +64,8 @@ class StanceTrainer(Trainer):
         collator: Collator,
         train: list[dict[str, Any]],
         held_out: list[dict[str, Any]],
-        workshop: Workshop,
+        folder: Path,
+        report: Callable[[dict[str, float], int], None],
     ) -> None:
         self._config = config
         model = config.model
@@ -67,17 +73,28 @@ class StanceTrainer(Trainer):
             network.get_input_embeddings().weight.requires_grad_(False)
         super().__init__(
             model=network,
-            args=_arguments(config, len(train), workshop),
+            args=_arguments(config, len(train), folder),
             data_collator=collator,
             train_dataset=train,
             eval_dataset=held_out,
             compute_loss_func=_loss(config, [row["labels"] for row in train]),
             compute_metrics=lambda given: {metrics.MACRO_F1: macro_f1_of(config, given.predictions, given.label_ids)},
-            callbacks=[EarlyStoppingCallback(model.patience), _Report(workshop), RecordCheckpoints()],
+            callbacks=[EarlyStoppingCallback(model.patience), _Report(report), RecordCheckpoints()],
         )
-        # Its own bar stays; what it prints of every step is told to the workshop instead.
+        # Of what it prints, the bar stays; the figures of every step are reported instead.
         self.remove_callback(ProgressCallback)
-        self.add_callback(_Progress)
+        self.remove_callback(PrinterCallback)
+        if processes.is_main():
+            self.add_callback(_Progress)
+
+    def _get_train_sampler(self, train_dataset: list[dict[str, Any]] | None = None) -> ByLength:
+        model = self._config.model
+        return ByLength(
+            [len(row["input_ids"]) for row in self.train_dataset],
+            model.batch_size * model.accumulate * processes.count(),
+            # A share of the epoch has passed where a run is resumed in its midst.
+            lambda: self._config.seed * _EPOCHS + int((self.state.epoch or 0) + 1e-6),
+        )
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Give each layer its learning rate: the head the whole, every layer below it ``layer_decay`` times as much."""
@@ -90,6 +107,27 @@ class StanceTrainer(Trainer):
                 lr=arguments.learning_rate,
             )
         return self.optimizer
+
+
+class ByLength(torch.utils.data.Sampler[int]):
+    """Draws pairs of like length together. The order follows from the seed alone, so that it is the same in every process, and
+    again when a run is resumed.
+
+    Args:
+        lengths: tokens of each pair.
+        batch: pairs of a weight update.
+        seed: called for the seed of each epoch.
+    """
+
+    def __init__(self, lengths: list[int], batch: int, seed: Callable[[], int]) -> None:
+        self._lengths, self._batch, self._seed = lengths, batch, seed
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self._seed())
+        return iter(get_length_grouped_indices(self._lengths, self._batch, generator=generator))
 
 
 def parameter_groups(network: torch.nn.Module, rate: float, decay: float, weight_decay: float) -> list[dict[str, Any]]:
@@ -128,14 +166,13 @@ def macro_f1_of(config: Config, scores: np.ndarray, truth: np.ndarray) -> float:
     return metrics.macro_f1(confusion, [labels.index(label) for label in config.labels.stances])
 
 
-def _arguments(config: Config, pairs: int, workshop: Workshop) -> TrainingArguments:
+def _arguments(config: Config, pairs: int, folder: Path) -> TrainingArguments:
     model = config.model
     # Trainer divides the batches of an epoch among processes by itself; only the steps between evaluations are ours to count.
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
-    updates = max(1, math.ceil(pairs / (model.batch_size * model.accumulate * processes)))
+    updates = max(1, math.ceil(pairs / (model.batch_size * model.accumulate * processes.count())))
     between = max(1, updates // model.evaluations)
     return TrainingArguments(
-        output_dir=str(workshop.checkpoints or workshop.folder / "checkpoints"),
+        output_dir=str(folder),
         num_train_epochs=model.epochs,
         per_device_train_batch_size=model.batch_size,
         per_device_eval_batch_size=64,
@@ -144,8 +181,7 @@ def _arguments(config: Config, pairs: int, workshop: Workshop) -> TrainingArgume
         weight_decay=model.weight_decay,
         warmup_steps=model.warmup,
         lr_scheduler_type="linear",
-        bf16=_has_bf16() if model.bf16 is None else model.bf16,
-        train_sampling_strategy="group_by_length",
+        bf16=has_bf16() if model.bf16 is None else model.bf16,
         eval_strategy="steps",
         eval_steps=between,
         save_strategy="steps",
@@ -165,10 +201,13 @@ def _arguments(config: Config, pairs: int, workshop: Workshop) -> TrainingArgume
     )
 
 
-def _has_bf16() -> bool:
+def has_bf16() -> bool:
+    """Say whether this machine multiplies bfloat16 in hardware; where it is emulated, it is slower than 32 bits."""
     if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported()
-    return torch.cpu._is_avx512_bf16_supported() if hasattr(torch.cpu, "_is_avx512_bf16_supported") else False
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    # The instructions that oneDNN multiplies with: AVX-512 or AMX on x86, NEON or SVE on ARM.
+    found = torch.cpu.get_capabilities()
+    return any(found.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"))
 
 
 def _loss(config: Config, truth: Sequence[int]):
@@ -198,10 +237,10 @@ class _Progress(ProgressCallback):
 
 
 class _Report(TrainerCallback):
-    """Tells the workshop every figure that the Trainer logs, with its step."""
+    """Reports every figure that the Trainer logs, with its step."""
 
-    def __init__(self, workshop: Workshop) -> None:
-        self._workshop = workshop
+    def __init__(self, report: Callable[[dict[str, float], int], None]) -> None:
+        self._report = report
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **others: Any) -> None:
         if state.is_world_process_zero:
@@ -215,4 +254,4 @@ class _Report(TrainerCallback):
                 name: name.replace("eval_", "step_validation_") for name in ("eval_loss", f"eval_{metrics.MACRO_F1}")
             }
             figures = {ours: float(logs[theirs]) for theirs, ours in names.items() if logs and theirs in logs}
-            self._workshop.report(figures, state.global_step)
+            self._report(figures, state.global_step)
