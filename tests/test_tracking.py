@@ -217,7 +217,7 @@ def test_a_crash_ends_its_run_as_failed(uri: str, crash: BaseException) -> None:
         raise crash
     (kept,) = runs_of(uri)
     assert kept.info.status == "FAILED"
-    assert (kept.data.tags["state"], kept.data.tags["colour"]) == ("started", "أزرق")
+    assert (kept.data.tags["state"], kept.data.tags["colour"]) == ("failed", "أزرق")
     assert kept.data.params == {"model.C": "0.3"}
 
 
