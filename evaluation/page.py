@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import statistics
 from pathlib import Path
 
 import jinja2
@@ -34,11 +33,6 @@ def report_page(report: Report) -> str:
         "reliability": reliability_plot(scores),
         "risk_coverage": risk_coverage_plot(scores),
     }
-    seeds_shown = ""
-    if len(report.seeds) > 1:
-        seeds_shown = (
-            f"mean {statistics.mean(report.seeds):.3f}, standard deviation {statistics.stdev(report.seeds):.3f}"
-        )
     return (
         _templates()
         .get_template("report.html.j2")
@@ -47,7 +41,6 @@ def report_page(report: Report) -> str:
             plots=plots,
             events=len(set(report.pairs.events)),
             confusion=scores.confusion,
-            seeds_shown=seeds_shown,
             kinds=KINDS,
             invariances=INVARIANCES,
             all_labels_there=np.unique(scores.truth).size == len(scores.labels),

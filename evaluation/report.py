@@ -79,6 +79,13 @@ class Report:
     doubts: list[Doubt]
     figures: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def seeds_shown(self) -> str:
+        """Mean ± standard deviation of macro-F1 over the seeds of training, for people; empty where there is one."""
+        if len(self.seeds) < 2:
+            return ""
+        return f"{self.figures[metrics.SEEDS_MEAN]:.3f} ± {self.figures[metrics.SEEDS_DEVIATION]:.3f}"
+
     def to_dict(self) -> dict[str, Any]:
         """Return what ``report.json`` holds."""
         labels = self.scores.labels
@@ -174,6 +181,7 @@ def _figures(report: Report) -> dict[str, float]:
     if report.shortcuts:
         figures[metrics.SHORTCUT_GAIN] = report.shortcuts.gain
     if len(report.seeds) > 1:
+        figures[metrics.SEEDS_MEAN] = statistics.mean(report.seeds)
         figures[metrics.SEEDS_DEVIATION] = statistics.stdev(report.seeds)
     for name, value in (
         (metrics.INVARIANCE_PASS_RATE, report.behaviour.pass_rate(INVARIANCES)),

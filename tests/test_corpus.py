@@ -96,6 +96,19 @@ def test_other_columns_and_labels_load_by_mapping_from_every_format(tmp_path: Pa
     assert len(set(train["id"])) == len(train)
 
 
+def test_only_the_pairs_asked_for_are_kept(root: Path) -> None:
+    files = {name: str(root / f"data/{name}.jsonl") for name in ("train", "validation")}
+    parts = {"labels": {}, "model": {"families": {"cues": 1.0}}}
+    whole = load_corpus(config(files, **parts))
+    english = load_corpus(config({**files, "only": {"lang": "en", "topic": "health"}}, **parts))
+    for name, split in english.splits.items():
+        expected = [row["id"] for row in whole.splits[name] if (row["lang"], row["topic"]) == ("en", "health")]
+        assert split["id"][:] == expected != []
+        assert english.digests[name] != whole.digests[name], "a part has a digest of its own"
+    message = refused(config({**files, "only": {"lang": "eng"}}, **parts))
+    assert "no pair has lang 'eng', found 'ar', 'en' (did you mean 'en'?)" in message and "corpus.only" in message
+
+
 def test_a_label_mapped_to_null_drops_its_rows(tmp_path: Path) -> None:
     with_other = config(
         theirs(tmp_path, labels={**LABELS, OTHER: "other"}),

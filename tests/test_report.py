@@ -164,6 +164,7 @@ def test_shortcuts_are_what_the_blind_models_reach(
     assert shortcuts["interval"][0] < shortcuts["gain"] < shortcuts["interval"][1]
     assert figures[metrics.SHORTCUT_GAIN] == shortcuts["gain"]
     assert body["seeds"] == [figures["macro_f1"], blind["macro_f1"]]
+    assert figures[metrics.SEEDS_MEAN] == pytest.approx(np.mean(body["seeds"]))
     assert figures[metrics.SEEDS_DEVIATION] == pytest.approx(np.std(body["seeds"], ddof=1))
 
 
@@ -173,7 +174,7 @@ def test_without_evidence_the_page_says_that_shortcuts_were_not_measured(
     report = make_report(predictor, pairs, **NAMES)
     body = json.loads(report.to_json())
     assert body["shortcuts"] is None and body["seeds"] == [body["figures"]["macro_f1"]]
-    assert not {metrics.SHORTCUT_GAIN, metrics.SEEDS_DEVIATION} & set(body["figures"])
+    assert not {metrics.SHORTCUT_GAIN, metrics.SEEDS_MEAN, metrics.SEEDS_DEVIATION} & set(body["figures"])
     page = report_page(report)
     assert "Not measured: the blind variants" in page and "macro-F1 over quote alone" not in page
 

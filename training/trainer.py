@@ -77,7 +77,7 @@ class StanceTrainer(Trainer):
             data_collator=collator,
             train_dataset=train,
             eval_dataset=held_out,
-            compute_loss_func=_loss(config, [row["labels"] for row in train]),
+            compute_loss_func=loss_of(config, [row["labels"] for row in train]),
             compute_metrics=lambda given: {metrics.MACRO_F1: macro_f1_of(config, given.predictions, given.label_ids)},
             callbacks=[EarlyStoppingCallback(model.patience), _Report(report), RecordCheckpoints()],
         )
@@ -210,7 +210,7 @@ def has_bf16() -> bool:
     return any(found.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"))
 
 
-def _loss(config: Config, truth: Sequence[int]):
+def loss_of(config: Config, truth: Sequence[int]):
     """Return the loss of a run: cross-entropy or focal, over weighed labels, a mean over the pairs of an update."""
     labels = len(config.labels.all)
     counts = np.bincount(truth, minlength=labels)
