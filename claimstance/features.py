@@ -21,32 +21,19 @@ from claimstance.words import mix, read_words
 FEATURES = 1
 """Version of the features; raised whenever any pair gets other values."""
 
-FAMILIES = (
-    "overlap",
-    "cues",
-    "polarity",
-    "words",
-    "swaps",
-    "grams",
-    "outline",
-    "bag",
-    "relations",
-    "senses",
-    "exchanges",
-)
+FAMILIES = ("overlap", "cues", "polarity", "words", "swaps", "grams", "outline", "bag", "relations", "senses")
 """Feature families that a model may use: coverage and numbers; cue counts; composed negation; words by side; pairs of
 unmatched words; character 3- and 4-grams of unmatched words; the order of cues around shared words; the plain bag of
-words of both texts, a baseline; and, of a thesaurus, synonyms, opposites and members of one kind on the two sides, what
-unmatched words mean, by side, and pairs of such meanings."""
+words of both texts, a baseline; and, of a thesaurus, synonyms, opposites and members of one kind on the two sides, and what
+unmatched words mean, by side."""
 
-MEANINGS = ("relations", "senses", "exchanges")
+MEANINGS = ("relations", "senses")
 """The families that a thesaurus is needed for."""
 
 SLOTS = 1 << 16
 """Number of slots that sparse features are hashed into."""
 
 _SWAPPED_WORDS = 4
-_EXCHANGED_SENSES = 16
 
 
 @dataclass(frozen=True)
@@ -232,28 +219,20 @@ def _bag(view: PairView) -> _Hashed:
 
 def _swaps(view: PairView) -> _Hashed:
     """Each of the first four unmatched words of the quote crossed with each of the claim's."""
-    left = [np.flatnonzero(side & ~view.alignment.aligned) for side in (view.quoted, view.claimed)]
-    pair, (quote, claim) = _crossed(view, left, left, _SWAPPED_WORDS)
-    stem = view.reading.stem
-    return [(pair, mix(stem[quote] + stem[claim] * np.uint64(3)), (quote, claim))]
-
-
-def _crossed(
-    view: PairView, items: list[np.ndarray], words: list[np.ndarray], most: int
-) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Cross the first ``most`` items of each quote with those of its claim: the pair, and the item of either side. ``items``
-    are numbers, of quotes and of claims, in the order of the ``words`` that they belong to."""
     grids = []
-    for item, word in zip(items, words, strict=True):
-        pair = view.alignment.pair[word]
-        rank = np.arange(item.size) - np.searchsorted(pair, pair)
-        chosen = rank < most
-        grid = np.full((view.count, most), -1)
-        grid[pair[chosen], rank[chosen]] = item[chosen]
+    for side in (view.quoted, view.claimed):
+        left = np.flatnonzero(side & ~view.alignment.aligned)
+        pair = view.alignment.pair[left]
+        rank = np.arange(left.size) - np.searchsorted(pair, pair)
+        chosen = rank < _SWAPPED_WORDS
+        grid = np.full((view.count, _SWAPPED_WORDS), -1)
+        grid[pair[chosen], rank[chosen]] = left[chosen]
         grids.append(grid)
     quote, claim = grids
     pair, row, column = np.nonzero((quote >= 0)[:, :, None] & (claim >= 0)[:, None, :])
-    return pair, [quote[pair, row], claim[pair, column]]
+    quote, claim = quote[pair, row], claim[pair, column]
+    stem = view.reading.stem
+    return [(pair, mix(stem[quote] + stem[claim] * np.uint64(3)), (quote, claim))]
 
 
 def _grams(view: PairView) -> _Hashed:
@@ -343,32 +322,15 @@ def _relation_cells(view: PairView) -> _Hashed:
 
 def _senses(view: PairView) -> _Hashed:
     """What words mean that the other side has neither by stem nor by a synonym, by side."""
-    cell, families = _sense_cells(view), []
-    for chosen in _unmet_senses(view):
-        word = view.senses.word[chosen]
+    senses = view.senses
+    unmet = ~(view.alignment.exact | view.relations.same)[senses.word]
+    cell = mix((senses.group << 13 | senses.member).astype(np.uint64) + np.uint64(1))
+    families = []
+    for side in (view.quoted, view.claimed):
+        chosen = np.flatnonzero(unmet & side[senses.word])
+        word = senses.word[chosen]
         families.append((view.alignment.pair[word], cell[chosen], (word,)))
     return families
-
-
-def _exchanges(view: PairView) -> _Hashed:
-    """Each of the first sixteen senses of unmet words of the quote crossed with each of the claim's, of other sets."""
-    senses, cell, unmet = view.senses, _sense_cells(view), _unmet_senses(view)
-    pair, (quote, claim) = _crossed(view, unmet, [senses.word[chosen] for chosen in unmet], _EXCHANGED_SENSES)
-    other = np.flatnonzero(senses.group[quote] != senses.group[claim])
-    quote, claim = quote[other], claim[other]
-    hashes = mix(cell[quote] + cell[claim] * np.uint64(3))
-    return [(pair[other], hashes, (senses.word[quote], senses.word[claim]))]
-
-
-def _unmet_senses(view: PairView) -> list[np.ndarray]:
-    """Return the senses, of quotes and of claims, of words that the other side has neither by stem nor by a synonym."""
-    word = view.senses.word
-    unmet = ~(view.alignment.exact | view.relations.same)[word]
-    return [np.flatnonzero(unmet & side[word]) for side in (view.quoted, view.claimed)]
-
-
-def _sense_cells(view: PairView) -> np.ndarray:
-    return mix((view.senses.group << 13 | view.senses.member).astype(np.uint64) + np.uint64(1))
 
 
 def _nothing(view: PairView) -> _Hashed:
@@ -386,5 +348,4 @@ _SPARSE = {
     "bag": _bag,
     "relations": _relation_cells,
     "senses": _senses,
-    "exchanges": _exchanges,
 }
