@@ -126,6 +126,19 @@ def test_the_projects_own_lists_relate_words_of_both_languages(thesaurus):
     assert np.array_equal(thesaurus.table, np.unique(thesaurus.table, axis=0))
 
 
+def test_no_set_stands_twice_in_the_projects_lists(root):
+    for language in ("ar", "en"):
+        seen: set[str] = set()
+        for path in sorted((root / "data/thesaurus" / language).glob("*.txt")):
+            in_kind = False
+            for line in path.read_text(encoding="utf-8").splitlines():
+                in_kind = line.startswith("@") or (in_kind and bool(line.strip()))
+                if not in_kind and line.strip() and not line.startswith("#"):
+                    assert line not in seen, f"{path.name}: {line}"
+                    seen.add(line)
+        assert len(seen) > 600
+
+
 def test_features_count_what_is_related_on_each_side(lists):
     families = {"relations": 1.0, "senses": 1.0}
     extractor = FeatureExtractor(Lexicon([]), np.ones(1 << 16, dtype=np.float32), families, lists)
