@@ -45,7 +45,7 @@ _PATIENCE_S = 120
 def quick(small_config: Config) -> Config:
     """The cheapest run that learns something."""
     content = small_config.model_dump(mode="json")
-    content["model"] |= {"families": {"overlap": 1.0}, "lexicons": [], "C": 0.001}
+    content["model"] |= {"families": {"overlap": 1.0}, "lexicons": [], "C": 1.0, "class_weight": None}
     return Config.model_validate(content)
 
 
