@@ -1,4 +1,4 @@
-"""Sweeps: checked before they start, shared, resumed after any end, tracked trial by trial; the best trains alone."""
+"""Sweeps: checked before they start, resumed after any end, tracked trial by trial; the best trains alone."""
 
 from __future__ import annotations
 
@@ -21,15 +21,13 @@ import yaml
 from optuna.trial import TrialState
 
 from claimstance.errors import ClaimstanceError
-from training import cross_validation, study, sweep
+from training import study, sweep
 from training.__main__ import main
 from training.config import Config, read_config
 from training.corpus import load_corpus
 from training.cross_validation import MACRO_F1, cross_validate, cross_validated_pairs
 from training.experiment import run_experiment
-from training.preparation import Examples
 from training.space import Space, Sweep, read_sweep
-from training.study import Study
 from training.tracking import NullTracker
 
 SWEEPS = sorted((Path(__file__).resolve().parent.parent / "configs/sweeps").glob("*.yaml"))
@@ -345,10 +343,6 @@ def test_more_folds_than_events_a_wrong_storage_and_a_file_of_ones_own_are_refus
     assert read_config(tmp_path / "base.yaml") == quick and not (tmp_path / "sweeps.db").exists()
 
 
-def test_a_password_is_not_shown() -> None:
-    assert study.shown("postgresql://me:secret@host/db") == "postgresql://me:***@host/db"
-
-
 # However it ends
 
 
@@ -414,117 +408,7 @@ def runs_a_later_trial(folder: Path) -> bool:
         return False
 
 
-SHARED = """
-import sys, time
-import optuna
-from training.space import Sweep
-from training.study import Study
-from training.tracking import NullTracker
-
-optuna.logging.set_verbosity(optuna.logging.ERROR)
-sweep = Sweep(name="tried", description="", base="-", trials=6, storage=sys.argv[1], space={"model.C": {"low": 0.1, "high": 1}})
-
-def objective(trial):
-    time.sleep(0.2)
-    return trial.suggest_float("model.C", 0.1, 1.0)
-
-Study(sweep, {"base": "same"}, print).run(objective, lambda: None)
-"""
-
-
-def test_processes_that_share_a_storage_run_the_trials_asked_for_and_no_more(tmp_path: Path, root: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(root)}
-    command = [sys.executable, "-c", SHARED, f"sqlite:///{tmp_path / 'sweeps.db'}"]
-    processes = [
-        subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True) for _ in range(2)
-    ]
-    for process in processes:
-        _, said = process.communicate(timeout=_PATIENCE_S)
-        assert process.returncode == 0, said
-    assert states(tmp_path).count("COMPLETE") == 6 and set(states(tmp_path)) <= {"COMPLETE", "FAIL"}
-    drawn = [trial.params["model.C"] for trial in study_in(tmp_path).trials if trial.params]
-    assert len(set(drawn)) == 6, "no process draws what another drew"
-
-
-def shared_study(folder: Path, trials: int) -> Study:
-    space = {"model.C": {"low": 0.1, "high": 1.0}}
-    given = {"name": "tried", "description": "", "base": "-", "trials": trials, "space": space}
-    return Study(Sweep(**given, storage=f"sqlite:///{folder / 'sweeps.db'}"), {"base": "same"}, print)
-
-
-def test_a_trial_killed_before_its_first_heartbeat_is_not_waited_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(study, "_GRACE_S", 1)
-    shared = shared_study(tmp_path, 2)
-    study_in(tmp_path).ask()
-    shared.run(lambda trial: trial.suggest_float("model.C", 0.1, 1.0), lambda: None)
-    assert states(tmp_path) == ["FAIL", "COMPLETE", "COMPLETE"]
-
-
-def test_two_that_ask_for_the_last_trial_at_once_do_not_both_run_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    shared, run = shared_study(tmp_path, 1), []
-    other = study_in(tmp_path)
-    asked = []
-    optimize = shared.study.optimize
-
-    def after_another(*arguments: Any, **options: Any) -> None:
-        asked.append(other.ask())
-        optimize(*arguments, **options)
-        other.tell(asked[0], 0.5)
-
-    monkeypatch.setattr(shared.study, "optimize", after_another)
-    shared.run(lambda trial: run.append(trial) or 1.0, lambda: None)
-    assert states(tmp_path) == ["COMPLETE", "FAIL"] and not run
-
-
 # Encoders
-
-
-@pytest.mark.parametrize("joined", [False, True], ids=["alone", "in an ensemble"])
-def test_an_encoder_stops_early_on_events_that_it_neither_learns_nor_is_asked(
-    small_encoder: Config, monkeypatch: pytest.MonkeyPatch, joined: bool
-) -> None:
-    config = small_encoder
-    if joined:
-        content = config.model_dump(mode="json")
-        members = [{"families": {"cues": 1.0}}, {**content["model"], "inputs": "quote"}]
-        content["model"] = {"kind": "ensemble", "inputs": "quote", "members": members}
-        config = Config.model_validate(content)
-    data = cross_validated_pairs(load_corpus(config))
-    event_of = dict(zip(data["quote"], data["event"], strict=True))
-    events = len(set(event_of.values()))
-    seen: list[dict[str, set[str]]] = []
-
-    class Stub:
-        def scores(self, quotes: list[str], claims: list[str]) -> np.ndarray:
-            seen[-1]["asked"] = {event_of[quote] for quote in quotes}
-            return np.zeros((len(quotes), len(config.labels.all)))
-
-    def learn(_: Config, train: Examples, held_out: Examples, workshop: Any) -> Stub:
-        parts = {"train": train, "held out": held_out}
-        seen.append({name: {event_of[quote] for quote in part.quotes} for name, part in parts.items()})
-        assert workshop.folder.is_dir()
-        return Stub()
-
-    monkeypatch.setattr(cross_validation, "learn", learn)
-    *_, whole = cross_validate(config, data, 3)
-    assert whole.number == len(seen) == 3
-    for fold in seen:
-        assert all(fold.values())
-        assert sum(map(len, fold.values())) == len(set().union(*fold.values())) == events
-    assert len(set().union(*(fold["asked"] for fold in seen))) == events
-
-
-def test_an_encoder_is_cross_validated(small_encoder: Config) -> None:
-    data = cross_validated_pairs(load_corpus(small_encoder))
-    data = data.select(range(0, len(data), 3))
-    folds = list(cross_validate(small_encoder, data, 2))
-    assert sum(fold.confusion.sum() for fold in folds) == len(data)
 
 
 def test_an_encoder_judged_on_validation_reports_every_evaluation_and_may_be_pruned(
