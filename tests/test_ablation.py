@@ -6,7 +6,8 @@ import pytest
 import yaml
 
 from claimstance.errors import ClaimstanceError
-from training.ablation import WHOLE, ablated, main
+from training.__main__ import main
+from training.ablation import WHOLE, ablated
 from training.config import Config
 from training.corpus import load_corpus
 from training.cross_validation import MACRO_F1, cross_validate, cross_validated_pairs
@@ -33,7 +34,7 @@ def test_the_command_prints_a_line_a_family(small_config, tmp_path, capsys):
     path.write_text(
         yaml.safe_dump(_with_families(small_config, overlap=1.0, cues=1.0).model_dump(mode="json")), encoding="utf-8"
     )
-    assert main([str(path)]) == 0
+    assert main(["ablate", str(path)]) == 0
     printed = capsys.readouterr().out
     assert all(line in printed for line in ("left out", WHOLE, "overlap", "cues"))
 

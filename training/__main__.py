@@ -3,6 +3,7 @@
 ``python -m training CONFIG…`` trains one candidate a config, tracks them, chooses the best on validation and exports it;
 ``python -m training distill TEACHER --config CONFIG --pairs FILE…`` trains one that learns from another model's answers too;
 ``python -m training sweep CONFIG`` varies the values of a run and writes the best ones as a run of their own;
+``python -m training ablate CONFIG`` says what each feature family of a run is worth;
 ``python -m training promote RUN|BUNDLE`` holds a model to the gate that guards the alias champion.
 """
 
@@ -24,7 +25,7 @@ from claimstance.console import console
 from evaluation import metrics
 from evaluation.evidence import evidence_folder
 from evaluation.screen import print_report
-from training import processes, promote
+from training import ablation, processes, promote
 from training.config import Config, read_config
 from training.experiment import Outcome, run_experiment
 
@@ -43,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from training import sweep
 
         return sweep.main(arguments[1:])
+    if arguments[:1] == ["ablate"]:
+        return ablation.main(arguments[1:])
     parser = argparse.ArgumentParser(
         prog="python -m training", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,4 +1,4 @@
-"""``python -m training.ablation CONFIG``: what each feature family of a linear run is worth, by leaving it out.
+"""``python -m training ablate CONFIG``: what each feature family of a linear run is worth, by leaving it out.
 
 Every line is a cross-validation over train and validation pairs, grouped by event, with the folds and the seed of the run's
 config; the test split is not read.
@@ -27,11 +27,11 @@ WHOLE = "nothing"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m training.ablation", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m training ablate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("config", metavar="CONFIG", help="YAML file of a run of kind pair-linear")
     options = parser.parse_args(arguments)
-    return reporting_errors(lambda: _print(read_config(options.config)), "ablation")
+    return reporting_errors(lambda: _print(read_config(options.config)), "ablate")
 
 
 def _print(config: Config) -> None:
@@ -65,7 +65,3 @@ def ablated(config: Config) -> Iterator[tuple[str, dict[str, float]]]:
         reduced = config.model_copy(update={"model": config.model.model_copy(update={"families": families})})
         *_, last = cross_validate(reduced, pairs, config.evaluation.cross_validation or _FOLDS)
         yield left_out, last.pooled
-
-
-if __name__ == "__main__":
-    sys.exit(main())
