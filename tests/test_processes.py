@@ -18,14 +18,16 @@ from mlflow.entities import Run
 from claimstance.bundle import read_bundle
 from claimstance.encoder import EncoderModel
 from claimstance.errors import ClaimstanceError
+from evaluation.evidence import LAYOUT as EVIDENCE
 from evaluation.evidence import evidence_folder, read_evidence
 from training import processes
 from training.__main__ import main
 from training.config import Config
 from training.corpus import load_corpus
-from training.experiment import CHECKPOINTS
+from training.experiment import CHECKPOINTS, run_experiment
 from training.models import Workshop, learn
 from training.preparation import examples_of
+from training.transformers_folder import CARD, CONTENTS
 
 BATCH = 16
 ROUNDING = 1e-3
@@ -55,6 +57,7 @@ def config(small_config: Config, tiny_checkpoint: Path, tmp_path_factory: pytest
         "batch_size": BATCH,
         "learning_rate": 3e-3,
         "bf16": False,
+        "transformers": str(folder / "exports" / "two-transformers"),
         "lexicons": content["model"]["lexicons"][:1],
     }
     content["corpus"]["train"] = str(folder / "train.jsonl")
@@ -120,9 +123,45 @@ def test_one_process_tracks_writes_and_prints(
     _, run = tracked
     assert (run.info.status, run.data.params["processes"]) == ("FINISHED", "2")
     export = Path(config.export)
-    assert {path.name for path in export.parent.iterdir()} == {export.name, evidence_folder(export).name}
-    assert set(read_evidence(export).seeds) == {"1"}
+    others = {evidence_folder(export).name, Path(config.model.transformers).name}
+    assert {path.name for path in export.parent.iterdir()} == {export.name, *others}
     assert not list((export.parent.parent / CHECKPOINTS).iterdir())
+
+
+def test_several_seeds_of_an_encoder_give_mean_and_deviation(
+    config: Config, tracked: tuple[mlflow.MlflowClient, Run]
+) -> None:
+    assert set(read_evidence(config.export).seeds) == {"1"}
+    page = evidence_folder(config.export) / EVIDENCE.report("validation")
+    seeds = json.loads((page / "report.json").read_text(encoding="utf-8"))["seeds"]
+    metrics = tracked[1].data.metrics
+    assert metrics["validation_seeds_mean"] == pytest.approx(np.mean(seeds)) and len(seeds) == 2
+    assert metrics["validation_seeds_deviation"] == pytest.approx(np.std(seeds, ddof=1))
+    shown = f"Macro-F1 over 2 seeds of training: {np.mean(seeds):.3f} ± {np.std(seeds, ddof=1):.3f}"
+    assert shown in (page / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_chosen_encoder_is_also_a_folder_for_transformers(
+    config: Config, tracked: tuple[mlflow.MlflowClient, Run], tmp_path: Path
+) -> None:
+    folder = Path(config.model.transformers)
+    assert {path.name for path in folder.iterdir()} == set(CONTENTS)
+    settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    assert list(settings["id2label"].values()) == list(config.labels.all)
+    card = (folder / CARD).read_text(encoding="utf-8")
+    found = tracked[1].data
+    for part in (
+        *(f"- `{label}`: " for label in config.labels.all),
+        found.tags["corpus_sha256"],
+        f"| macro_f1 | {found.metrics['validation_macro_f1']:.3f} |",
+        "truncation=True",
+        config.model.checkpoint,
+    ):
+        assert part in card
+    (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
+    model = config.model.model_copy(update={"transformers": str(tmp_path)})
+    with pytest.raises(ClaimstanceError, match="holds something else than a model for transformers"):
+        run_experiment([config.model_copy(update={"model": model})], lambda line: None)
 
 
 def test_a_launcher_that_starts_one_process_for_several_is_refused(

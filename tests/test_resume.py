@@ -39,16 +39,17 @@ def written(config: Config, folder: Path) -> str:
 
 
 def killed(config: Config, folder: Path, root: Path) -> str:
-    """Start the run in a process of its own and kill it once it has saved a checkpoint; return the run's id."""
+    """Start the run in a process of its own and kill it in the midst of its second epoch; return the run's id."""
     environment = {**os.environ, "PYTHONPATH": str(root)}
     command = [sys.executable, "-m", "training", written(config, folder)]
     with subprocess.Popen(
         command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as run:
         until = time.monotonic() + _PATIENCE_S
-        while time.monotonic() < until and run.poll() is None:
-            if len(list((folder / CHECKPOINTS).glob("*/written.json"))) == 1:
-                break
+        saved: set[str] = set()
+        while time.monotonic() < until and run.poll() is None and len(saved) < config.model.evaluations + 2:
+            saved |= {path.name for path in (folder / CHECKPOINTS).glob("*/checkpoint-*")}
+            time.sleep(0.005)
         run.send_signal(signal.SIGKILL)
     assert run.returncode == -signal.SIGKILL
     (kept,) = (folder / CHECKPOINTS).iterdir()

