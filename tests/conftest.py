@@ -1,13 +1,15 @@
-"""What several test files need: the repository, word lists, and one small model really trained in-process."""
+"""What several test files need: the repository, word lists, and small models really trained in-process."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from claimstance.bundle import write_bundle
@@ -16,12 +18,13 @@ from claimstance.meanings import Thesaurus
 from claimstance.predictor import Predictor
 from claimstance.records import Pair, read_pairs, write_json_lines
 from training.config import Config
-from training.corpus import load_corpus
-from training.models import fit
+from training.corpus import LoadedCorpus, load_corpus
+from training.models import Workshop, fit
 from training.preparation import read_lexicons, read_thesaurus
 
 ROOT = Path(__file__).resolve().parent.parent
 FAMILIES = {"overlap": 0.4, "cues": 1.0, "polarity": 1.0, "words": 0.3, "swaps": 0.3, "grams": 0.3, "outline": 1.0}
+MEMBERS = [{"families": {"overlap": 0.4, "cues": 1.0}}, {"families": {"polarity": 1.0, "bag": 0.1}, "C": 0.1}]
 
 
 @pytest.fixture(scope="session")
@@ -79,6 +82,12 @@ def small_config(small_corpus: Path) -> Config:
 
 
 @pytest.fixture(scope="session")
+def loaded_corpus(small_config: Config) -> LoadedCorpus:
+    """The small corpus, loaded."""
+    return load_corpus(small_config)
+
+
+@pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory, few_pairs: list[Pair]) -> Path:
     """A checkpoint of one small BERT layer with fresh weights, and a tokenizer of whole words."""
     from transformers import BertConfig, BertModel, BertTokenizerFast
@@ -129,6 +138,68 @@ def small_encoder(small_config: Config, tiny_checkpoint: Path) -> Config:
         "lexicons": content["model"]["lexicons"][:1],
     }
     return Config.model_validate(content)
+
+
+@pytest.fixture(scope="session")
+def ensemble_config(small_config: Config) -> Callable[..., Config]:
+    """Make a run of an ensemble over the small corpus; parts named ``model__x`` are keys of its model."""
+
+    def make(members: list[dict[str, Any]], **parts: Any) -> Config:
+        content = small_config.model_dump(mode="json")
+        keys = {name.removeprefix("model__"): parts.pop(name) for name in list(parts) if name.startswith("model__")}
+        content["model"] = {
+            "kind": "ensemble",
+            "members": members,
+            "lexicons": content["model"]["lexicons"],
+            "mismatched": 0.2,
+            **keys,
+        }
+        return Config.model_validate({**content, "name": "joined", **parts})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def export_ensemble(loaded_corpus: LoadedCorpus) -> Callable[[Config, Path], Path]:
+    """Fit an ensemble and export it into a folder; what it answers there is what it answered when it was fitted."""
+
+    def export(config: Config, folder: Path) -> Path:
+        train, validation = loaded_corpus.splits["train"], loaded_corpus.splits["validation"]
+        trained_on = loaded_corpus.trained_on(config.name)
+        fitted = fit(config, train, validation, trained_on, Workshop(folder / "files"))
+        write_bundle(fitted.bundle, folder / "bundle")
+        given = Predictor.load(folder / "bundle").probabilities(list(validation["quote"]), list(validation["claim"]))
+        np.testing.assert_allclose(given, fitted.probabilities, atol=1e-4)
+        return folder / "bundle"
+
+    return export
+
+
+@pytest.fixture(scope="session")
+def average(
+    ensemble_config: Callable[..., Config],
+    export_ensemble: Callable[[Config, Path], Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """An exported average, its first member of three times the weight; tests that change it work on a copy."""
+    return export_ensemble(ensemble_config(MEMBERS, model__weights=[3, 1]), tmp_path_factory.mktemp("average"))
+
+
+@pytest.fixture(scope="session")
+def stack(
+    ensemble_config: Callable[..., Config],
+    export_ensemble: Callable[[Config, Path], Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """An exported stack of the same members; tests that change it work on a copy."""
+    config = ensemble_config(MEMBERS, model__rule="stack", model__folds=3)
+    return export_ensemble(config, tmp_path_factory.mktemp("stack"))
+
+
+@pytest.fixture(params=["average", "stack"])
+def ensemble_folder(request: pytest.FixtureRequest) -> Path:
+    """An exported ensemble of each rule."""
+    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture(scope="session")
