@@ -50,7 +50,7 @@ def examples(config: Config) -> tuple[Examples, Examples]:
     corpus = load_corpus(config)
     train, held_out = (examples_of(config, corpus.splits[split]) for split in ("train", "validation"))
     count = len(train.quotes) // BATCH * BATCH
-    return Examples(train.quotes[:count], train.claims[:count], train.truth[:count], count), held_out
+    return train.select(np.arange(count)), held_out
 
 
 def trained(

@@ -25,8 +25,8 @@ from claimstance.cli import reporting_errors
 from claimstance.console import console
 from claimstance.encoder import EncoderSettings, PairTokenizer, padded
 from claimstance.records import LABELS, read_pairs
-from training.config import Encoder
 from training.encoder import load_checkpoint
+from training.kinds import Encoder
 from training.onnx_export import export_onnx
 from training.trainer import has_bf16
 
