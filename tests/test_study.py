@@ -12,8 +12,10 @@ import optuna
 import pytest
 
 from training import study
-from training.space import Sweep
-from training.study import Study
+from training.config import Config
+from training.corpus import load_corpus
+from training.space import Space, Sweep
+from training.study import Study, made_for
 
 _PATIENCE_S = 120
 
@@ -30,8 +32,10 @@ def states(folder: Path) -> list[str]:
 SHARED = """
 import sys, time
 import optuna
-from training.space import Sweep
-from training.study import Study
+from training.config import Config
+from training.corpus import load_corpus
+from training.space import Space, Sweep
+from training.study import Study, made_for
 from training.tracking import NullTracker
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -97,3 +101,19 @@ def test_two_that_ask_for_the_last_trial_at_once_do_not_both_run_it(
 
 def test_a_password_is_not_shown() -> None:
     assert study.shown("postgresql://me:secret@host/db") == "postgresql://me:***@host/db"
+
+
+def test_other_word_sets_make_another_study_where_they_are_read(small_config: Config, tmp_path: Path) -> None:
+    lists = tmp_path / "lists.txt"
+    corpus = load_corpus(small_config)
+    sweep = Sweep(name="tried", description="", base="-", space={"model.C": {"low": 0.1, "high": 1}})
+
+    def parts(families: dict[str, float], text: str) -> dict[str, str]:
+        lists.write_text(text, encoding="utf-8")
+        content = small_config.model_dump(mode="json")
+        content["model"] |= {"families": families, "thesaurus": [str(lists)]}
+        return made_for(sweep, Space(Config.model_validate(content), sweep.space, "sweep.yaml"), corpus)
+
+    for families, differ in (({"overlap": 1.0}, set()), ({"overlap": 1.0, "relations": 1.0}, {"thesaurus"})):
+        before, after = (parts(families, text) for text in ("rise | fall\n", "rise | drop\n"))
+        assert {part for part in before if before[part] != after[part]} == differ

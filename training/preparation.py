@@ -148,15 +148,24 @@ def read_lexicons(paths: Sequence[str]) -> list[dict]:
 
 
 def read_thesaurus(paths: Sequence[str]) -> Thesaurus:
-    """Read word sets from text files, and from every ``.txt`` file of a folder.
+    """Compile the word sets of text files, and of every ``.txt`` file of a folder.
 
     Raises:
         ClaimstanceError: a file is missing or a folder empty, or a line is no set of words.
     """
+    return _compiled(thesaurus_lists(paths))
+
+
+def thesaurus_lists(paths: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Return the name and the text of each list of word sets.
+
+    Raises:
+        ClaimstanceError: a file is missing or a folder empty.
+    """
     files = [file for path in map(Path, paths) for file in (sorted(path.rglob("*.txt")) if path.is_dir() else [path])]
     if not files:
         raise ClaimstanceError(f"no word sets in {', '.join(paths)}; name files or folders in model.thesaurus")
-    return _compiled(tuple((str(file), read_text(file)) for file in files))
+    return tuple((str(file), read_text(file)) for file in files)
 
 
 @functools.lru_cache(maxsize=4)

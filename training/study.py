@@ -20,8 +20,10 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.engine import make_url
 
 from claimstance.errors import ClaimstanceError
+from claimstance.features import MEANINGS
 from claimstance.files import read_text
 from training.corpus import LoadedCorpus
+from training.preparation import thesaurus_lists
 from training.space import CROSS_VALIDATION, Space, Sweep
 from training.tracking import lock_path
 
@@ -198,12 +200,15 @@ def made_for(sweep: Sweep, space: Space, corpus: LoadedCorpus) -> dict[str, str]
     corpus, and the objective. What files are called, and what a run is measured by beside, makes no difference."""
     base = space.base.model_dump(mode="json", include={"labels", "model", "seed"})
     lexicons = base["model"].pop("lexicons")
+    thesaurus = base["model"].pop("thesaurus", ())
+    read = thesaurus and set(MEANINGS) & set(base["model"]["families"])
     base["taught"] = corpus.taught.known if corpus.taught else {}
     base["corpus"] = space.base.corpus.model_dump(mode="json", include={"splits", "columns", "labels"})
     return {
         "base": _digest(base),
         "space": _digest({key: dimension.model_dump(mode="json") for key, dimension in sweep.space.items()}),
         "lexicons": _digest([read_text(path) for path in lexicons]),
+        "thesaurus": _digest([text for _, text in thesaurus_lists(thesaurus)] if read else []),
         "corpus": corpus.digest,
         "objective": sweep.objective,
         "folds": str(sweep.folds if sweep.objective == CROSS_VALIDATION else 0),
