@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -137,6 +138,18 @@ def small_encoder(small_config: Config, tiny_checkpoint: Path) -> Config:
         "bf16": False,
         "lexicons": content["model"]["lexicons"][:1],
     }
+    return Config.model_validate(content)
+
+
+@pytest.fixture(scope="session")
+def steady_encoder(small_encoder: Config, tmp_path_factory: pytest.TempPathFactory) -> Config:
+    """The tiny encoder with nothing that drops out, so that equal updates give equal weights."""
+    checkpoint = shutil.copytree(small_encoder.model.checkpoint, tmp_path_factory.mktemp("steady") / "checkpoint")
+    settings = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
+    settings |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    (checkpoint / "config.json").write_text(json.dumps(settings), encoding="utf-8")
+    content = small_encoder.model_dump(mode="json")
+    content["model"]["checkpoint"] = str(checkpoint)
     return Config.model_validate(content)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -35,30 +34,19 @@ ROUNDING = 1e-3
 
 
 @pytest.fixture(scope="module")
-def config(small_config: Config, tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Config:
+def config(steady_encoder: Config, tmp_path_factory: pytest.TempPathFactory) -> Config:
     """A run that two processes have to train as one does: every batch can be halved, and nothing drops out, which is drawn in
     each process by itself."""
     folder = tmp_path_factory.mktemp("processes")
-    lines = Path(small_config.corpus.train).read_text(encoding="utf-8").splitlines(keepends=True)
+    lines = Path(steady_encoder.corpus.train).read_text(encoding="utf-8").splitlines(keepends=True)
     (folder / "train.jsonl").write_text("".join(lines[: len(lines) // BATCH * BATCH]), encoding="utf-8")
-    checkpoint = shutil.copytree(tiny_checkpoint, folder / "checkpoint")
-    settings = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
-    settings |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-    (checkpoint / "config.json").write_text(json.dumps(settings), encoding="utf-8")
-    content = small_config.model_dump(mode="json")
-    content["model"] = {
-        "kind": "encoder",
-        "checkpoint": str(checkpoint),
-        "inputs": "quote",
-        "max_tokens": 32,
+    content = steady_encoder.model_dump(mode="json")
+    content["model"] |= {
         "epochs": 3,
         "evaluations": 2,
         "patience": 9,
         "batch_size": BATCH,
-        "learning_rate": 3e-3,
-        "bf16": False,
         "transformers": str(folder / "exports" / "two-transformers"),
-        "lexicons": content["model"]["lexicons"][:1],
     }
     content["corpus"]["train"] = str(folder / "train.jsonl")
     content["tracking"]["uri"] = f"sqlite:///{folder / 'mlflow.db'}"

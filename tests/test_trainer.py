@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,23 +23,10 @@ BATCH = 16
 
 
 @pytest.fixture(scope="module")
-def config(small_config: Config, tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Config:
+def config(steady_encoder: Config) -> Config:
     """A tiny encoder of quotes in which nothing drops out, so that equal updates give equal weights."""
-    checkpoint = shutil.copytree(tiny_checkpoint, tmp_path_factory.mktemp("steady") / "checkpoint")
-    settings = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
-    settings |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-    (checkpoint / "config.json").write_text(json.dumps(settings), encoding="utf-8")
-    content = small_config.model_dump(mode="json")
-    content["model"] = {
-        "kind": "encoder",
-        "checkpoint": str(checkpoint),
-        "inputs": "quote",
-        "max_tokens": 32,
-        "epochs": 1,
-        "batch_size": BATCH,
-        "learning_rate": 1e-3,
-        "bf16": False,
-    }
+    content = steady_encoder.model_dump(mode="json")
+    content["model"] |= {"batch_size": BATCH, "learning_rate": 1e-3}
     return Config.model_validate(content)
 
 
