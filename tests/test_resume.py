@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,8 +18,11 @@ import yaml
 from claimstance.errors import ClaimstanceError
 from claimstance.predictor import Predictor
 from training.__main__ import main
+from training.checkpoints import last_checkpoint
 from training.config import Config
+from training.corpus import LoadedCorpus
 from training.experiment import CHECKPOINTS, run_experiment
+from training.models import Workshop, fit
 
 _PATIENCE_S = 120
 
@@ -78,6 +82,21 @@ def test_a_killed_run_goes_on_and_ends_as_an_uninterrupted_one(
     texts = ["نفى الوزير ذلك", "أكد المدير الخبر"], ["", ""]
     first, second = (Predictor.load(each).probabilities(*texts) for each in (config.export, whole.export))
     np.testing.assert_allclose(first, second, atol=1e-6)
+
+
+def test_a_run_killed_while_it_removes_an_older_checkpoint_can_be_resumed(
+    config: Config, loaded_corpus: LoadedCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed_midway(path: str | Path, **_: object) -> None:
+        next(file for file in Path(path).iterdir() if file.is_file()).unlink()
+        raise KeyboardInterrupt
+
+    splits, kept = loaded_corpus.splits, tmp_path / CHECKPOINTS
+    monkeypatch.setattr(shutil, "rmtree", killed_midway)
+    with pytest.raises(KeyboardInterrupt):
+        fit(config, splits["train"], splits["validation"], {}, Workshop(tmp_path, kept))
+    newest = max(kept.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
+    assert last_checkpoint(kept) == str(newest)
 
 
 def test_only_one_encoder_is_resumed(small_config: Config) -> None:

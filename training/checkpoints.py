@@ -1,4 +1,4 @@
-"""Checkpoints of a run that may be killed: each is listed with its digests as it is written, and only listed ones are read.
+"""Checkpoints of a run that may be killed: each is listed with its digests once it is whole, and only listed ones are read.
 
 Resuming reads optimiser and random states, which are pickles; so a checkpoint that the run did not write itself, or that was
 altered since, is refused.
@@ -7,6 +7,7 @@ altered since, is refused.
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +21,26 @@ _LIST = "written.json"
 
 
 class RecordCheckpoints(TrainerCallback):
-    """Lists every file of a checkpoint, with its SHA-256, beside the checkpoints when it is saved."""
+    """Lists every file of a checkpoint, with its SHA-256, beside the checkpoints when it is saved; of the others, only the best
+    is kept.
+
+    The Trainer would remove an older checkpoint before the newer one is listed, so that a run killed between the two could not
+    be resumed. Here whatever is removed has left the list first.
+    """
 
     def on_save(self, args: Any, state: Any, control: Any, **others: Any) -> None:
         # Every process has written its random state by then.
         processes.wait()
         if state.is_world_process_zero:
             folder = Path(args.output_dir)
-            name = f"checkpoint-{state.global_step}"
-            written = {kept: files for kept, files in _written(folder).items() if (folder / kept).is_dir()}
+            kept = {Path(path).name for path in (state.best_model_checkpoint,) if path}
+            listed = {name: files for name, files in _written(folder).items() if name in kept}
+            newest = f"checkpoint-{state.global_step}"
             with replacing(folder / _LIST) as file:
-                json.dump({**written, name: _digests(folder / name)}, file, indent=1)
+                json.dump({**listed, newest: _digests(folder / newest)}, file, indent=1)
+            for path in folder.glob("checkpoint-*"):
+                if path.name not in {*kept, newest}:
+                    shutil.rmtree(path)
 
 
 def last_checkpoint(folder: Path | None) -> str | None:

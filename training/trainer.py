@@ -186,7 +186,7 @@ def _arguments(config: Config, pairs: int, folder: Path) -> TrainingArguments:
         eval_steps=between,
         save_strategy="steps",
         save_steps=between,
-        save_total_limit=2,
+        save_total_limit=None,  # RecordCheckpoints removes them
         load_best_model_at_end=True,
         metric_for_best_model=metrics.MACRO_F1,
         greater_is_better=True,
