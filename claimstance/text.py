@@ -93,8 +93,9 @@ def fold(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         among SPACE, LETTER, DIGIT, CLAUSE_MARK, QUESTION_MARK and END; one END closes each text. Yeh and alef
         maksura stay apart here: a verb and its noun may differ in that letter alone.
     """
-    units, kinds, _, _ = _folded(*_resolved(texts))
-    return units, kinds
+    raw, kinds = _resolved(texts)
+    units, kinds = _without_deleted(np.take(unit_table()[0], raw), kinds)
+    return _without_deleted(units, kinds) if _read_numbers(units, kinds) else (units, kinds)
 
 
 def fold_with_origins(text: str) -> tuple[str, np.ndarray]:
@@ -103,34 +104,30 @@ def fold_with_origins(text: str) -> tuple[str, np.ndarray]:
     Positions count characters; the last is that of the END.
     """
     raw, kinds = _resolved([text])
-    _, _, kept, kept_of_those = _folded(raw, kinds)
     high, low = (raw & 0xFC00) == 0xD800, (raw & 0xFC00) == 0xDC00
     second_half = low & np.concatenate(([False], high[:-1]))
     character = np.cumsum(~second_half) - 1
-    return _spelled(raw[:-1]), character[np.flatnonzero(kept)[kept_of_those]]
+    character, kept = _without_deleted(character, kinds)
+    _read_numbers(raw[kinds != DELETED], kept)
+    return _spelled(raw[:-1]), _without_deleted(character, kept)[0]
 
 
 def _resolved(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Return the code units of texts and their kinds, none of them COMPATIBILITY."""
     kind_of = unit_table()[1]
     raw = _units(texts)
-    kinds = kind_of[raw]
+    kinds = np.take(kind_of, raw)
     if (kinds == COMPATIBILITY).any():
         raw = _units(_composed(texts, raw, kinds))
-        kinds = kind_of[raw]
+        kinds = np.take(kind_of, raw)
         kinds[kinds == COMPATIBILITY] = LETTER
         kinds[(raw >= _FIRST_MARK) & (raw <= _LAST_MARK)] = DELETED
     return raw, kinds
 
 
-def _folded(raw: np.ndarray, kinds: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return units, kinds, which of ``raw`` were kept, and which of those after numbers were read."""
-    units = unit_table()[0][raw]
+def _without_deleted(values: np.ndarray, kinds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     kept = kinds != DELETED
-    units, kinds = units[kept], kinds[kept]
-    _read_numbers(units, kinds)
-    kept_of_those = kinds != DELETED
-    return units[kept_of_those], kinds[kept_of_those], kept, kept_of_those
+    return values[kept], kinds[kept]
 
 
 def _composed(texts: Sequence[str], raw: np.ndarray, kinds: np.ndarray) -> list[str]:
@@ -160,8 +157,11 @@ def _units(texts: Sequence[str]) -> np.ndarray:
     return np.frombuffer(joined.encode(order, "surrogatepass"), dtype=np.uint16)
 
 
-def _read_numbers(units: np.ndarray, kinds: np.ndarray) -> None:
-    """Join grouped thousands and decimals, in place: ``١٬٢٠٠`` and ``1,200`` become ``1200``; other marks end a clause."""
+def _read_numbers(units: np.ndarray, kinds: np.ndarray) -> bool:
+    """Join grouped thousands and decimals, in place: ``١٬٢٠٠`` and ``1,200`` become ``1200``; other marks end a clause.
+
+    Returns whether any mark between thousands is DELETED now.
+    """
     at = np.flatnonzero((kinds == SEPARATOR) | (kinds == POINT))
     inner = at[(at > 0) & (at < kinds.size - 1)]
     between = inner[(kinds[inner - 1] == DIGIT) & (kinds[inner + 1] == DIGIT)]
@@ -170,3 +170,4 @@ def _read_numbers(units: np.ndarray, kinds: np.ndarray) -> None:
     kinds[grouped] = DELETED
     kinds[decimal] = DIGIT
     units[decimal] = ord(".")
+    return grouped.size > 0
