@@ -127,7 +127,7 @@ def _contributions(model: LinearModel, quote: str, claim: str) -> tuple[dict[str
     What a whole pair has no single word for is taken in three steps: with nothing shared and no cue, with what is shared,
     and with the cues and opposites; what the last step adds goes to the cues that compose and to the opposites.
     """
-    extractor, sparse = model.extractor, model.bundle.sparse
+    extractor = model.extractor
     view = extractor.view([quote], [claim])
     composing = view.reading.has(*COMPOSING) | (view.reading.paired & view.alignment.exact)
     composing |= view.relations.opposed | view.relations.apart
@@ -144,9 +144,9 @@ def _contributions(model: LinearModel, quote: str, claim: str) -> tuple[dict[str
         alignment=replace(plain.alignment, exact=nothing > 0, similarity=nothing, aligned=nothing > 0),
         relations=view.relations.without(SAME, OPPOSED, APART),
     )
-    pushes = np.zeros((view.words.count, model.bundle.dense.shape[1]))
+    pushes = np.zeros((view.words.count, model.intercept.size))
     start, shared, whole = (_of_the_pair(model, step) for step in (bare, plain, view))
-    parts = {START: model.bundle.dense[-1] + start, COVERAGE: shared - start}
+    parts = {START: model.intercept + start, COVERAGE: shared - start}
     if composing.any():
         pushes[composing] += (whole - shared) / composing.sum()
     else:
@@ -156,21 +156,21 @@ def _contributions(model: LinearModel, quote: str, claim: str) -> tuple[dict[str
             parts[QUESTIONS] = _give_cues_to_words(view, terms, pushes).sum(axis=0)
     for family, entries in extractor.sparse_entries(view):
         for owner in entries.owners:
-            terms = np.float32(extractor.families[family]) * sparse[entries.slot].astype(np.float64)
+            terms = extractor.values[family] * model.sparse[entries.slot]
             np.add.at(pushes, owner, terms / len(entries.owners))
     return {name: _centred(push) for name, push in parts.items()}, _centred(pushes)
 
 
 def _of_the_pair(model: LinearModel, view: PairView) -> np.ndarray:
     """Add up the terms of features that no single word owns (k)."""
-    extractor, sparse = model.extractor, model.bundle.sparse
-    total = np.zeros(model.bundle.dense.shape[1])
+    extractor = model.extractor
+    total = np.zeros(model.intercept.size)
     for family, terms in _dense_terms(model, view):
         if family != "cues":
             total += terms.sum(axis=0)
     for family, entries in extractor.sparse_entries(view):
         if not entries.owners:
-            total += np.float32(extractor.families[family]) * sparse[entries.slot].astype(np.float64).sum(axis=0)
+            total += extractor.values[family] * model.sparse[entries.slot].sum(axis=0)
     return total
 
 
@@ -178,9 +178,8 @@ def _dense_terms(model: LinearModel, view: PairView) -> Iterator[tuple[str, np.n
     """Yield each dense family's terms of the score (its width × k)."""
     first = 0
     for family, block in model.extractor.dense_blocks(view):
-        weights = model.bundle.dense[first : first + block.shape[1]].astype(np.float64)
-        yield family, block[0].astype(np.float32)[:, None] * weights
-        first += block.shape[1]
+        yield family, block * model.dense[first : first + len(block)]
+        first += len(block)
 
 
 def _give_cues_to_words(view: PairView, terms: np.ndarray, pushes: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -57,7 +57,7 @@ class Reading:
     ``classes``: bits of cue classes, FUNCTION and NUMBER (uint32; 0 for words no list holds, and for the later words of
     a phrase). ``lemma``: which entry was found, 0 for none. ``stem``: the stem hash, where a number word is the number
     itself and both words of an opposite pair are one. ``paired``: the word is of such a pair; ``opposite``: it is the
-    second of one.
+    second of one; ``kin``: its stem is that of such a pair, whether the word is listed or not.
     """
 
     classes: np.ndarray
@@ -65,6 +65,7 @@ class Reading:
     stem: np.ndarray
     paired: np.ndarray
     opposite: np.ndarray
+    kin: np.ndarray
 
     def has(self, *names: str) -> np.ndarray:
         """Say for each word whether it is a cue of one of these classes (bool)."""
@@ -72,6 +73,15 @@ class Reading:
         for name in names:
             bits |= cue_bit(name)
         return (self.classes & bits) != 0
+
+
+class Entries(NamedTuple):
+    """Where the words of a batch stand in the lists, each by itself: its ``row``, which is the lexicon's ``absent`` for a word
+    that no list holds; its hash as spelled, by which a phrase goes on; and the hash by which a phrase opens with it."""
+
+    row: np.ndarray
+    spelled: np.ndarray
+    opening: np.ndarray
 
 
 class Lexicon:
@@ -123,6 +133,7 @@ class Lexicon:
             raise ClaimstanceError(f"lexicon entry {wrong!r} has no word or more than {_LONGEST_PHRASE}")
         spelled = spelling_hash(words, words.start, words.stop)
         table: dict[int, list[int]] = {}
+        self._continuing = np.unique(np.delete(spelled, words.first[:-1]))
         for index, form in enumerate(forms):
             span = spelled[words.first[index] : words.first[index + 1]]
             row = table.setdefault(int(_phrase_hash(span)), [0, 0, 0, 0])
@@ -139,17 +150,24 @@ class Lexicon:
         self._lemmas = np.array([table[key][1] for key in keys] + [0], dtype=np.uint32)
         self._stems = np.array([table[key][2] for key in keys] + [0], dtype=np.uint64)
         self._opposites = np.array([table[key][3] for key in keys] + [0], dtype=bool)
+        number = (self._classes & np.uint32(NUMBER)) != 0
+        self._paired_stems = np.unique(self._stems[(self._stems != 0) & ~number])
         self._filled = np.zeros(1 << 16, dtype=bool)
         self._filled[self._keys >> np.uint64(48)] = True
 
+    @property
+    def absent(self) -> int:
+        """The row of every word that no list holds."""
+        return self._keys.size
+
     def _find(self, hashes: np.ndarray) -> np.ndarray:
-        """Return the row of each hash; the last row, which is all zero, where no list holds it."""
-        rows = np.full(hashes.size, self._keys.size, dtype=np.int32)
+        """Return the row of each hash; ``absent``, which is all zero, where no list holds it."""
+        rows = np.full(hashes.size, self.absent, dtype=np.int32)
         # A table of the top bits turns nine words of ten away before the search.
-        maybe = np.flatnonzero(self._filled[hashes >> np.uint64(48)])
-        found = np.minimum(np.searchsorted(self._keys, hashes[maybe]), max(self._keys.size - 1, 0))
-        if self._keys.size:
-            rows[maybe] = np.where(self._keys[found] == hashes[maybe], found, self._keys.size)
+        maybe = np.flatnonzero(np.take(self._filled, hashes >> np.uint64(48)))
+        found = np.minimum(np.searchsorted(self._keys, hashes[maybe]), max(self.absent - 1, 0))
+        if self.absent:
+            rows[maybe] = np.where(self._keys[found] == hashes[maybe], found, self.absent)
         return rows
 
     def read(self, words: Words) -> Reading:
@@ -157,59 +175,95 @@ class Lexicon:
 
         A word is tried as spelled, then without a conjunction, then without its other proclitics.
         """
+        entries = self.entries(words)
+        opens, continues = self.opens_phrase(entries.row), self.continues_phrase(entries.spelled)
+        at, row = self.phrases(entries, opens, continues, words.text, words.first)
+        entries.row[at] = row
+        return self.reading(entries.row, words.stem, words.number)
+
+    def entries(self, words: Words) -> Entries:
+        """Look every word up by itself."""
         spelled = spelling_hash(words, words.start, words.stop)
-        bare = spelling_hash(words, words.stem_start, words.stop)
         attached = words.start + _is_conjunction(words)
         without_conjunction = spelling_hash(words, attached, words.stop)
-        absent = self._keys.size
+        bare = spelling_hash(words, words.stem_bounds[0], words.stop)
         rows = self._find(spelled)
-        first_word = spelled.copy()
+        opening = spelled.copy()
         for variant in (without_conjunction, bare):
-            missing = np.flatnonzero((rows == absent) & (variant != spelled))
+            missing = np.flatnonzero((rows == self.absent) & (variant != spelled))
             found = self._find(variant[missing])
             if variant is bare:
                 # A short function word is found inside too many names: «البلدية» is not «لديه».
-                found[(self._classes[found] & np.uint32(_STARTS_PHRASE - 1)) == FUNCTION] = absent
+                found[(self._classes[found] & np.uint32(_STARTS_PHRASE - 1)) == FUNCTION] = self.absent
             rows[missing] = found
-            first_word[missing] = np.where(found < absent, variant[missing], first_word[missing])
-        hidden = self._apply_phrases(words, spelled, first_word, rows)
-        rows[hidden] = absent
-        stems = self._stems[rows]
-        classes = self._classes[rows] & np.uint32(_STARTS_PHRASE - 1)
+            opening[missing] = np.where(found < self.absent, variant[missing], opening[missing])
+        return Entries(rows, spelled, opening)
+
+    def reading(self, rows: np.ndarray, stem: np.ndarray, number: np.ndarray) -> Reading:
+        """Return what the rows of words say of them, words that have these stem hashes and are numbers in digits or not."""
+        stems = np.take(self._stems, rows)
+        classes = np.take(self._classes, rows) & np.uint32(_STARTS_PHRASE - 1)
+        stem = np.where(stems != 0, stems, stem)
         return Reading(
-            classes=classes | np.where(words.number, np.uint32(NUMBER), np.uint32(0)),
-            lemma=self._lemmas[rows],
-            stem=np.where(stems != 0, stems, words.stem),
+            classes=classes | number * np.uint32(NUMBER),
+            lemma=np.take(self._lemmas, rows),
+            stem=stem,
             paired=(stems != 0) & ((classes & np.uint32(NUMBER)) == 0),
-            opposite=self._opposites[rows],
+            opposite=np.take(self._opposites, rows),
+            kin=np.isin(stem, self._paired_stems),
         )
 
-    def _apply_phrases(self, words: Words, spelled: np.ndarray, first_word: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Put the row of each phrase at its first word, in place, and return which words a phrase hides."""
-        hidden = np.zeros(words.count, dtype=bool)
-        starts = np.flatnonzero(self._classes[rows] & np.uint32(_STARTS_PHRASE))
-        hashes = first_word[starts]
+    def opens_phrase(self, rows: np.ndarray) -> np.ndarray:
+        """Say which rows are of words that some phrase begins with (bool)."""
+        return (np.take(self._classes, rows) & np.uint32(_STARTS_PHRASE)) != 0
+
+    def continues_phrase(self, spelled: np.ndarray) -> np.ndarray:
+        """Say which words, by their hash as spelled, stand in some phrase behind its first word (bool)."""
+        return np.isin(spelled, self._continuing)
+
+    def phrases(
+        self, entries: Entries, opens: np.ndarray, continues: np.ndarray, text: np.ndarray, first: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Find the phrases of a batch.
+
+        Args:
+            entries: where each word stands by itself.
+            opens, continues: what ``opens_phrase`` and ``continues_phrase`` say of each word.
+            text: the index of each word's text.
+            first: the bounds of each text's words.
+
+        Returns:
+            The words whose row is another for a phrase, and that row: the phrase's where one begins, ``absent`` inside.
+        """
+        starts = np.flatnonzero(opens[:-1] & continues[1:])
+        hashes = entries.opening[starts]
         matches = []
         for extra in range(1, _LONGEST_PHRASE):
-            inside = words.first[words.text[starts] + 1] > starts + extra
+            inside = first[text[starts] + 1] > starts + extra
             starts, hashes = starts[inside], hashes[inside]
-            hashes = _continued(hashes, spelled[starts + extra])
+            hashes = _continued(hashes, entries.spelled[starts + extra])
             found = self._find(hashes)
-            hit = found < self._keys.size
+            hit = found < self.absent
             matches.append((extra, starts[hit], found[hit]))
-        taken = bytearray(words.count)
-        for extra, at, found in reversed(matches):
-            for first, row in zip(at.tolist(), found.tolist(), strict=True):
-                # Of two that overlap, the longer counts, or else the earlier, and the other hides nothing.
-                if not any(taken[first : first + extra + 1]):
-                    taken[first : first + extra + 1] = b"\1" * (extra + 1)
-                    rows[first] = row
-                    hidden[first + 1 : first + extra + 1] = True
-        return hidden
+        taken = np.zeros(text.size, dtype=bool)
+        changed, rows = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int32)]
+        # Of two that overlap, the longer counts, or else the earlier, and the other hides nothing.
+        for extra, starts, found in reversed(matches):
+            steps = np.arange(extra + 1)
+            while starts.size:
+                free = ~taken[starts[:, None] + steps].any(axis=1)
+                starts, found = starts[free], found[free]
+                ahead = np.diff(starts, prepend=-_LONGEST_PHRASE) > extra
+                inside = starts[ahead, None] + steps
+                taken[inside] = True
+                changed += [inside[:, 0], inside[:, 1:].ravel()]
+                rows += [found[ahead], np.full(ahead.sum() * extra, self.absent, dtype=np.int32)]
+                starts, found = starts[~ahead], found[~ahead]
+        return np.concatenate(changed), np.concatenate(rows)
 
 
 def _is_conjunction(words: Words) -> np.ndarray:
-    unit = words.units[words.start]
+    unit = np.take(words.units, words.start)
     return ((unit == ord("و")) | (unit == ord("ف"))) & (words.stop - words.start > 1)
 
 

@@ -8,16 +8,19 @@ import numpy as np
 
 from claimstance.bundle import Bundle
 from claimstance.errors import BundleError, ClaimstanceError
-from claimstance.features import FeatureExtractor, Features
+from claimstance.features import FeatureExtractor
 from claimstance.lexicon import Lexicon
 from claimstance.meanings import Thesaurus
 
-_CHUNK_PAIRS = 2048
-_CHUNK_CHARACTERS = 400_000
+_CHUNK_PAIRS = 1024
+_CHUNK_CHARACTERS = 200_000
+_STEPS = 1 << 20
 
 
 class LinearModel:
     """Weighs the features of pairs; a pair scores the same alone and in any batch.
+
+    ``dense`` (d × k), ``intercept`` (k) and ``sparse`` (SLOTS × k) are the bundle's weights in steps of 2⁻²⁰ (float64).
 
     Raises:
         BundleError: the word lists are malformed, or the weights are not of the families' features.
@@ -27,22 +30,46 @@ class LinearModel:
         self.bundle = bundle
         self.lexicon = read_lexicon(bundle.lexicons)
         thesaurus = Thesaurus(bundle.thesaurus) if bundle.thesaurus is not None else None
-        self.extractor = FeatureExtractor(self.lexicon, bundle.idf, bundle.manifest.families, thesaurus)
-        width = self.extractor([""], [""]).dense.shape[1]
+        self.sparse = _in_steps(bundle.sparse)
+        extractor = FeatureExtractor(self.lexicon, bundle.idf, bundle.manifest.families, thesaurus, self.sparse)
+        self.extractor = extractor
+        width = extractor.dense(extractor.view([""], [""])).shape[1]
         if bundle.dense.shape[0] != width + 1:
             raise BundleError(
                 f"the model weighs {bundle.dense.shape[0] - 1} dense features, its families have {width}; export it again"
             )
-        # By label, so that weighing one label reads one run of memory.
-        self._sparse = np.asfortranarray(bundle.sparse)
+        self._cells = {
+            family: extractor.values[family] * self.sparse[slots] for family, slots in extractor.cell_slots.items()
+        }
+        self.dense, self.intercept = _in_steps(bundle.dense[:-1]), _in_steps(bundle.dense[-1])
 
     def probabilities(self, quotes: Sequence[str], claims: Sequence[str]) -> np.ndarray:
         """Return the probability of every label (n × k)."""
         scores = np.empty((len(quotes), len(self.bundle.manifest.labels)))
         for start, stop in _chunks(quotes, claims):
-            features = self.extractor(quotes[start:stop], claims[start:stop])
-            scores[start:stop] = score(features, self.bundle.dense, self._sparse)
+            scores[start:stop] = self._scores(quotes[start:stop], claims[start:stop])
         return softmax(scores)
+
+    def _scores(self, quotes: Sequence[str], claims: Sequence[str]) -> np.ndarray:
+        """Weigh the features of some pairs linearly; one score a pair and label (n × k).
+
+        Features and weights are multiples of powers of two, so that products and sums are exact, in whatever order.
+        """
+        extractor = self.extractor
+        view = extractor.view(quotes, claims)
+        scores = extractor.dense(view) @ self.dense + self.intercept + extractor.word_scores(view)
+        pairs, weights = [], []
+        for family, value in extractor.values.items():
+            if family in self._cells:
+                scores += np.take(self._cells[family], extractor.cell_rows(view, family), axis=0).sum(axis=0)
+            for entries in extractor.pair_entries(view, family):
+                pairs.append(entries.pair)
+                weights.append(np.take(self.sparse, entries.slot, axis=0) * value)
+        if pairs:
+            pair, weight = np.concatenate(pairs), np.concatenate(weights)
+            for label in range(scores.shape[1]):
+                scores[:, label] += np.bincount(pair, weights=weight[:, label], minlength=view.count)
+        return scores
 
 
 def read_lexicon(lexicons: Sequence[dict]) -> Lexicon:
@@ -57,18 +84,8 @@ def read_lexicon(lexicons: Sequence[dict]) -> Lexicon:
         raise BundleError(f"the model's word lists are malformed ({error}); export the model again") from None
 
 
-def score(features: Features, dense: np.ndarray, sparse: np.ndarray) -> np.ndarray:
-    """Weigh features linearly; returns one score a pair and label (n × k, float64).
-
-    Sums run in a fixed order for every pair, so that a pair scores the same alone and in any batch.
-    """
-    count, labels = features.dense.shape[0], dense.shape[1]
-    scores = np.empty((count, labels))
-    for label in range(labels):
-        weighed = np.einsum("nd,d->n", features.dense, dense[:-1, label])
-        hashed = sparse[:, label][features.slot] * features.value
-        scores[:, label] = weighed + dense[-1, label] + np.bincount(features.pair, weights=hashed, minlength=count)
-    return scores
+def _in_steps(weights: np.ndarray) -> np.ndarray:
+    return np.rint(weights.astype(np.float64) * _STEPS) / _STEPS
 
 
 def softmax(scores: np.ndarray) -> np.ndarray:
@@ -79,12 +96,12 @@ def softmax(scores: np.ndarray) -> np.ndarray:
 
 def _chunks(quotes: Sequence[str], claims: Sequence[str]) -> Iterator[tuple[int, int]]:
     """Yield bounds of chunks of limited pairs and characters; a longer pair is a chunk of its own."""
-    start = characters = 0
-    for index, (quote, claim) in enumerate(zip(quotes, claims, strict=True)):
-        size = len(quote) + len(claim)
-        if index > start and (index - start >= _CHUNK_PAIRS or characters + size > _CHUNK_CHARACTERS):
-            yield start, index
-            start, characters = index, 0
-        characters += size
-    if len(quotes) > start:
-        yield start, len(quotes)
+    sizes = [len(quote) + len(claim) for quote, claim in zip(quotes, claims, strict=True)]
+    ends = np.cumsum(sizes)
+    start = 0
+    while start < len(sizes):
+        before = int(ends[start - 1]) if start else 0
+        fitting = int(np.searchsorted(ends, before + _CHUNK_CHARACTERS, side="right"))
+        stop = max(min(fitting, start + _CHUNK_PAIRS), start + 1)
+        yield start, stop
+        start = stop

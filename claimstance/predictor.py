@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol, Self
@@ -77,13 +78,12 @@ class Predictor:
     def decide(self, probabilities: np.ndarray) -> list[Prediction]:
         """Turn a table of probabilities (n × k) into predictions, abstaining below the model's threshold."""
         labels, stances = self.manifest.labels, np.flatnonzero(self._is_stance)
-        best = stances[probabilities[:, stances].argmax(axis=1)] if len(probabilities) else []
-        predictions = []
-        for row, index in zip(probabilities.tolist(), best, strict=True):
-            confidence = row[index]
-            stance = labels[index] if confidence >= self.manifest.threshold else None
-            predictions.append(Prediction(stance, confidence, dict(zip(labels, row, strict=True))))
-        return predictions
+        likeliest = stances[probabilities[:, stances].argmax(axis=1)] if len(probabilities) else stances[:0]
+        confidence = probabilities[np.arange(len(probabilities)), likeliest]
+        names = np.array([*labels, None], dtype=object)
+        taken = names[np.where(confidence >= self.manifest.threshold, likeliest, len(labels))]
+        by_label = map(dict, map(zip, itertools.repeat(labels), probabilities.tolist()))
+        return list(map(Prediction._make, zip(taken.tolist(), confidence.tolist(), by_label, strict=True)))
 
     def _texts(self, pairs: Iterable[Pair | tuple[str, str] | str]) -> tuple[list[str], list[str]]:
         quotes, claims = [], []

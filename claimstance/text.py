@@ -85,6 +85,13 @@ def unit_table() -> tuple[np.ndarray, np.ndarray]:
     return folded, kinds
 
 
+@functools.cache
+def _codes() -> np.ndarray:
+    """Return ``unit_table`` as one array: the kind of each unit above what it becomes (uint32)."""
+    folded, kinds = unit_table()
+    return folded | kinds.astype(np.uint32) << np.uint32(16)
+
+
 def fold(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Normalise a batch of texts.
 
@@ -93,8 +100,13 @@ def fold(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         among SPACE, LETTER, DIGIT, CLAUSE_MARK, QUESTION_MARK and END; one END closes each text. Yeh and alef
         maksura stay apart here: a verb and its noun may differ in that letter alone.
     """
-    raw, kinds = _resolved(texts)
-    units, kinds = _without_deleted(np.take(unit_table()[0], raw), kinds)
+    codes = np.take(_codes(), _units(texts))
+    kinds = codes >> np.uint32(16)
+    if (kinds == COMPATIBILITY).any():
+        raw, kinds = _resolved(texts)
+        codes = np.take(unit_table()[0], raw) | kinds.astype(np.uint32) << np.uint32(16)
+    codes = codes[kinds != DELETED]
+    units, kinds = codes.astype(np.uint16), (codes >> np.uint32(16)).astype(np.uint8)
     return _without_deleted(units, kinds) if _read_numbers(units, kinds) else (units, kinds)
 
 
@@ -150,9 +162,9 @@ def _spelled(raw: np.ndarray) -> str:
 
 
 def _units(texts: Sequence[str]) -> np.ndarray:
-    joined = "".join(f"{text}\0" for text in texts)
+    joined = "\0".join([*texts, ""])
     if joined.count("\0") != len(texts):
-        joined = "".join(text.replace("\0", " ") + "\0" for text in texts)
+        joined = "\0".join([*(text.replace("\0", " ") for text in texts), ""])
     order = "utf-16-le" if sys.byteorder == "little" else "utf-16-be"
     return np.frombuffer(joined.encode(order, "surrogatepass"), dtype=np.uint16)
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from claimstance.alignment import CLAIM, QUOTE, Alignment
+from claimstance.formulas import Composition, Met, Numbers
 from claimstance.lexicon import FUNCTION, NUMBER, Reading, cue_bit
 from claimstance.meanings import Relations, Senses
+from claimstance.vocabulary import WordTable
 from claimstance.words import Words
 
 REGIONS = ("before", "ahead", "within", "behind", "after")
@@ -23,53 +26,19 @@ COMPOSING = (*_TURNING, *_RATIFYING, *_OPEN)
 
 
 @dataclass(frozen=True)
-class Coverage:
-    """How much of each side of n pairs the other covers; every array is n × 2, quote and claim.
-
-    ``size``: words that count. ``exact``, ``aligned``, ``similar``: the share of them whose stem the other side has,
-    that count as met, and by similarity; ``weighted``: by similarity, each word with its idf. ``inexact`` and
-    ``unaligned``: how many have no such partner. ``heaviest``: the largest idf among the unaligned.
-    """
-
-    size: np.ndarray
-    exact: np.ndarray
-    aligned: np.ndarray
-    similar: np.ndarray
-    weighted: np.ndarray
-    inexact: np.ndarray
-    unaligned: np.ndarray
-    heaviest: np.ndarray
-
-
-@dataclass(frozen=True)
-class Composition:
-    """How negations compose in n quotes, 0 or 1 each.
-
-    Parities of what turns a statement round: in the focus clause, within its aligned words, up to their end, in the
-    whole quote; and whether anything ratifies or leaves open, in the focus clause and anywhere.
-    """
-
-    focus: np.ndarray
-    within: np.ndarray
-    ahead: np.ndarray
-    anywhere: np.ndarray
-    ratified_focus: np.ndarray
-    ratified: np.ndarray
-    open_focus: np.ndarray
-    open: np.ndarray
-
-
-@dataclass(frozen=True)
 class PairView:
     """One batch of ``count`` pairs; text ``2 i`` of ``words`` is the quote of pair ``i`` and text ``2 i + 1`` its claim.
 
-    ``idf`` is the inverse document frequency of each word; ``senses`` and ``relations`` are what a thesaurus says of them.
+    ``table`` and ``row`` say where in a vocabulary each word stands. ``idf`` is the inverse document frequency of each word, in
+    steps of 1/1,024; ``senses`` and ``relations`` are what a thesaurus says of them.
     """
 
     words: Words
     reading: Reading
     alignment: Alignment
     count: int
+    table: WordTable
+    row: np.ndarray
     idf: np.ndarray
     senses: Senses
     relations: Relations
@@ -95,6 +64,11 @@ class PairView:
         return self.alignment.side == CLAIM
 
     @cached_property
+    def state(self) -> np.ndarray:
+        """How each word is met: three times its side, and 0 where nothing answers to it, 1 something similar, 2 its stem."""
+        return 3 * self.alignment.side + self.alignment.aligned + self.alignment.exact
+
+    @cached_property
     def turning(self) -> np.ndarray:
         """Which words turn a statement round (bool); one met with its opposite or with itself is counted there instead."""
         return self.reading.has(*_TURNING) & ~(self.reading.paired & self.alignment.exact)
@@ -104,108 +78,109 @@ class PairView:
         """The parity of the negations in each claim (n)."""
         return np.bincount(self.alignment.pair[self.turning & self.claimed], minlength=self.count) & 1
 
+    @cached_property
+    def _spoken(self) -> tuple[np.ndarray, np.ndarray]:
+        """Which texts have words, and where these start."""
+        spoken = np.flatnonzero(np.diff(self.words.first))
+        return spoken, self.words.first[spoken]
+
     def sums(self, *rows: np.ndarray) -> np.ndarray:
         """Sum values of words over each text: m rows of one value a word give m × n × 2, quote and claim.
 
-        Values are added one after another in reading order, so that a text's sum is the same in every batch.
+        The values are multiples of a power of two, so that the sums are exact whatever the order.
         """
-        sums = np.empty((len(rows), 2 * self.count))
-        for index, row in enumerate(rows):
-            sums[index] = np.bincount(self.words.text, weights=row, minlength=2 * self.count)
+        sums, (spoken, start) = np.zeros((len(rows), 2 * self.count)), self._spoken
+        if spoken.size:
+            for index, row in enumerate(rows):
+                sums[index, spoken] = np.add.reduceat(row.astype(np.float64, copy=False), start)
         return sums.reshape(len(rows), self.count, 2)
 
     def largest(self, values: np.ndarray) -> np.ndarray:
         """The largest value of a word in each text (n × 2), 0 where there is none."""
-        largest = np.zeros(2 * self.count)
-        spoken = np.flatnonzero(np.diff(self.words.first))
+        largest, (spoken, start) = np.zeros(2 * self.count), self._spoken
         if spoken.size:
-            largest[spoken] = np.maximum.reduceat(values, self.words.first[spoken])
+            largest[spoken] = np.maximum.reduceat(values, start)
         return largest.reshape(self.count, 2)
 
     @cached_property
-    def content_coverage(self) -> Coverage:
-        """Coverage counted over content words."""
-        return self._coverage(self.content, self.weight)
+    def content_met(self) -> tuple[Met, Met]:
+        """How much of each side the other meets, counted over content words."""
+        return self._met(self.content, self.weight)
 
     @cached_property
-    def full_coverage(self) -> Coverage:
-        """Coverage counted over all words."""
-        return self._coverage(np.ones(self.words.count), self.idf)
+    def all_met(self) -> tuple[Met, Met]:
+        """How much of each side the other meets, counted over all words."""
+        return self._met(None, self.idf)
 
-    def _coverage(self, counted: np.ndarray, weight: np.ndarray) -> Coverage:
-        alignment = self.alignment
-        similarity = alignment.similarity
-        size, exact, aligned, similar, whole, met = self.sums(
-            counted,
-            counted * alignment.exact,
-            counted * alignment.aligned,
-            counted * similarity,
-            weight,
-            weight * similarity,
-        )
-        return Coverage(
-            size=size,
-            exact=share(exact, size),
-            aligned=share(aligned, size),
-            similar=share(similar, size),
-            weighted=share(met, whole),
-            inexact=size - exact,
-            unaligned=size - aligned,
-            heaviest=self.largest(weight * counted * ~alignment.aligned),
-        )
+    def _met(self, counted: np.ndarray | None, weight: np.ndarray) -> tuple[Met, Met]:
+        alignment, similarity = self.alignment, self.alignment.similarity
+        exact, aligned = alignment.exact, alignment.aligned
+        if counted is None:
+            similar, size = similarity, np.ones(self.words.count)
+        else:
+            exact, aligned, similar, size = exact & counted, aligned & counted, similarity * counted, counted
+        sums = self.sums(size, exact, aligned, similar, weight, weight * similarity)
+        heaviest = self.largest(weight * ~alignment.aligned)
+        return tuple(Met(*(row[:, side] for row in sums), heaviest[:, side]) for side in (QUOTE, CLAIM))
 
     @cached_property
-    def numbers(self) -> tuple[np.ndarray, np.ndarray]:
-        """How many numbers each side has alone, and how many the other has too (n × 2 each)."""
-        number = (self.reading.classes & np.uint32(NUMBER)) != 0
-        alone, shared = self.sums(number & ~self.alignment.exact, number & self.alignment.exact)
-        return alone, shared
+    def numbers(self) -> Numbers:
+        """How many numbers stand on one side alone and on both (n each)."""
+        at = np.flatnonzero(self.reading.classes & np.uint32(NUMBER))
+        side, exact = self.alignment.side[at], self.alignment.exact[at]
+        which = np.where(exact, 2 + side, side)
+        counts = np.bincount(4 * self.alignment.pair[at] + which, minlength=4 * self.count).reshape(self.count, 4)
+        return Numbers(counts[:, 0], counts[:, 1], counts[:, 2])
 
     @cached_property
-    def region(self) -> np.ndarray:
-        """The index in REGIONS of each word of a quote; its focus clause is the one that covers most of the claim."""
+    def _focus(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The clause of each pair's quote that covers most of the claim, and its first and last aligned words (n each; -1)."""
         words, alignment = self.words, self.alignment
         met = np.flatnonzero(self.quoted & alignment.aligned & (self.weight > 0))
-        if not met.size:
-            return np.zeros(words.count, dtype=np.int64)
-        clause, pair = words.clause[met], alignment.pair[met]
-        covered = np.bincount(clause, weights=self.weight[met])[clause]
+        clause, pair = np.take(words.clause, met), np.take(alignment.pair, met)
+        covered = np.bincount(clause, weights=np.take(self.weight, met))[clause]
         best = np.zeros(self.count)
         np.maximum.at(best, pair, covered)
         in_best = np.flatnonzero(covered >= best[pair])
-        focus_clause = np.full(self.count, -1)
+        focus = np.full(self.count, -1)
         # Of equally good clauses the first is the focus: later assignments win, so they go in from the end.
-        focus_clause[pair[in_best][::-1]] = clause[in_best][::-1]
-        in_focus = met[clause == focus_clause[pair]]
+        focus[pair[in_best][::-1]] = clause[in_best][::-1]
+        in_focus = met[clause == focus[pair]]
         first, last = np.full(self.count, -1), np.full(self.count, -1)
         last[alignment.pair[in_focus]] = in_focus
         first[alignment.pair[in_focus][::-1]] = in_focus[::-1]
-        position = np.arange(words.count)
-        inside = 1 + (position >= first[alignment.pair]).astype(np.int64) + (position > last[alignment.pair])
-        focus = focus_clause[alignment.pair]
-        region = np.where(words.clause < focus, 0, np.where(words.clause > focus, 4, inside))
+        return focus, first, last
+
+    def regions(self, at: np.ndarray) -> np.ndarray:
+        """The index in REGIONS of some words of quotes (their indices); the focus clause is the one that covers most of the
+        claim, and where none covers any, all words stand before it."""
+        pair, clause = self.alignment.pair[at], self.words.clause[at]
+        focus, first, last = (np.take(each, pair) for each in self._focus)
+        inside = 1 + (at >= first).astype(np.int64) + (at > last)
+        region = np.where(clause < focus, 0, np.where(clause > focus, 4, inside))
         return np.where(focus < 0, 0, region)
 
     @cached_property
     def composition(self) -> Composition:
         """Count what turns, ratifies and leaves open in each quote; words met with their opposite turn as well."""
-        in_focus = (self.region >= 1) & (self.region <= 3)
-        turning = self.turning
-        ratifying, leaving_open = self.reading.has(*_RATIFYING), self.reading.has(*_OPEN)
-        counts = self.sums(
-            turning & in_focus,
-            turning & (self.region == 2),
-            turning & (self.region <= 2),
-            turning,
-            ratifying & in_focus,
-            ratifying,
-            leaving_open & in_focus,
-            leaving_open,
-        )[:, :, QUOTE].astype(np.int64)
-        parities = (counts[:4] + self.alignment.turned) & 1
-        return Composition(*parities, *np.minimum(counts[4:], 1))
+        at = np.flatnonzero(self.quoted & self.reading.has(*COMPOSING))
+        pair, region = self.alignment.pair[at], self.regions(at)
+        turning, here = np.take(self.turning, at), self.reading.classes[at]
+        ratifying, leaving_open = (here & _bits(_RATIFYING)) != 0, (here & _bits(_OPEN)) != 0
+        in_focus = (region >= 1) & (region <= 3)
+
+        def count(chosen: np.ndarray) -> np.ndarray:
+            return np.bincount(pair[chosen], minlength=self.count)
+
+        turns = (turning & in_focus, turning & (region == 2), turning & (region <= 2), turning)
+        flags = (ratifying & in_focus, ratifying, leaving_open & in_focus, leaving_open)
+        return Composition(
+            *((count(each) + self.alignment.turned) & 1 for each in turns),
+            *(np.minimum(count(each), 1) for each in flags),
+            claim=self.claim_turned,
+            turned=self.alignment.turned,
+        )
 
 
-def share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """Return part / whole, and 0 where there is no whole."""
-    return part / np.maximum(whole, 1e-9) * (whole > 0)
+def _bits(names: Sequence[str]) -> np.uint32:
+    return np.uint32(sum(map(cue_bit, names)))

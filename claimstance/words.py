@@ -6,10 +6,11 @@ import functools
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from claimstance.text import ALEF_MAKSURA, CLAUSE_MARK, DIGIT, END, LETTER, QUESTION_MARK, fold, fold_with_origins
+from claimstance.text import ALEF_MAKSURA, CLAUSE_MARK, DIGIT, END, QUESTION_MARK, fold, fold_with_origins
 
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 _BASE_INVERSE = np.uint64(pow(0x9E3779B97F4A7C15, -1, 1 << 64))
@@ -22,29 +23,44 @@ _SHIFT = np.uint64(32)
 class Words:
     """The words and numbers of ``texts`` texts, in reading order; all arrays have one entry a word.
 
-    ``start`` and ``stop`` bound a word in ``units``; ``stem_start`` and ``stem_stop`` bound its light stem; ``stem`` is
-    the hash of that stem, in which yeh and alef maksura are one letter. ``text`` is the index of the text, ``clause``
-    the running number of the clause over the whole batch, ``number`` whether it is one in digits.
-    ``first`` (``texts`` + 1 entries) bounds the words of each text; ``text_questions`` counts its question marks;
-    ``prefix_sums`` (one more than ``units``) hash any span of them.
+    ``start`` and ``stop`` bound a word in ``units``, ``number`` says whether it is one in digits. ``text`` is the index of
+    the text, ``clause`` the running number of the clause over the whole batch. ``first`` (``texts`` + 1 entries) bounds the
+    words of each text; ``text_questions`` counts its question marks.
     """
 
     units: np.ndarray
     start: np.ndarray
     stop: np.ndarray
-    stem_start: np.ndarray
-    stem_stop: np.ndarray
-    stem: np.ndarray
+    number: np.ndarray
     text: np.ndarray
     clause: np.ndarray
-    number: np.ndarray
     first: np.ndarray
     text_questions: np.ndarray
-    prefix_sums: np.ndarray
 
     @property
     def count(self) -> int:
         return self.start.size
+
+    @cached_property
+    def key(self) -> np.ndarray:
+        """The hash of each word's units (uint64): words of one key are alike in all that does not ask where they stand."""
+        return span_hash(_prefix_sums(self.units), self.start, self.stop)
+
+    @cached_property
+    def prefix_sums(self) -> np.ndarray:
+        """Sums that hash any span of ``units`` (one entry more than these), in which yeh and alef maksura are one letter."""
+        # Yeh is the code point after alef maksura, so this addition makes them one.
+        return _prefix_sums(self.units + (self.units == ALEF_MAKSURA) + np.uint64(1))
+
+    @cached_property
+    def stem_bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Where each word's light stem starts and stops in ``units``."""
+        return _stem_bounds(self.units, self.start, self.stop, self.number)
+
+    @cached_property
+    def stem(self) -> np.ndarray:
+        """The hash of each word's light stem (uint64), in which yeh and alef maksura are one letter."""
+        return span_hash(self.prefix_sums, *self.stem_bounds)
 
     def gram_hashes(self, start: np.ndarray, length: int) -> np.ndarray:
         """Hash the ``length`` code units from each ``start`` (uint64)."""
@@ -54,38 +70,44 @@ class Words:
         """Return one word in its normalised spelling."""
         return self.units[self.start[index] : self.stop[index]].tobytes().decode("utf-16-le", "surrogatepass")
 
+    def only(self, chosen: np.ndarray) -> Words:
+        """Return some of the words (their indices), each as a text of its own."""
+        length = self.stop[chosen] - self.start[chosen]
+        stop = np.cumsum(length + 1) - 1
+        start = stop - length
+        units = np.zeros(int(stop[-1]) + 1 if chosen.size else 1, dtype=np.uint16)
+        inside = np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)
+        units[np.repeat(start, length) + inside] = self.units[np.repeat(self.start[chosen], length) + inside]
+        each = np.arange(chosen.size)
+        none = np.zeros(chosen.size, dtype=np.int64)
+        return Words(units, start, stop, self.number[chosen], each, each, np.arange(chosen.size + 1), none)
+
 
 def read_words(texts: Sequence[str]) -> Words:
-    """Split a batch of texts into words, stem them lightly and hash the stems."""
+    """Split a batch of texts into words."""
     units, kinds = fold(texts)
-    lexical = kinds * ((kinds == LETTER) | (kinds == DIGIT))
+    lexical = kinds * (kinds <= DIGIT)
     change = np.flatnonzero(lexical[1:] != lexical[:-1]) + 1
     edges = np.concatenate(([0], change)) if lexical.size and lexical[0] else change
-    is_start = lexical[edges] > 0
+    is_start = np.take(lexical, edges) > 0
     start = edges[is_start]
     # A word ends where the next run begins; the last unit of a batch is always an END, so that run exists.
     stop = edges[np.flatnonzero(is_start) + 1]
-    ends = np.flatnonzero(kinds == END)
-    first = np.concatenate(([0], np.searchsorted(start, ends)))
-    text = np.repeat(np.arange(len(texts)), np.diff(first))
-    questions = np.cumsum(kinds == QUESTION_MARK)
-    breaks = np.cumsum((kinds == CLAUSE_MARK) | (kinds == QUESTION_MARK) | (kinds == END))
-    number = kinds[start] == DIGIT
-    prefix_sums = _prefix_sums(units)
-    stem_start, stem_stop = _stem_bounds(units, start, stop, number)
+    mark = kinds >= CLAUSE_MARK
+    marks = np.flatnonzero(mark)
+    kind_of_mark = np.take(kinds, marks)
+    last_mark = np.flatnonzero(kind_of_mark == END)
+    questions = np.cumsum(kind_of_mark == QUESTION_MARK)
+    first = np.concatenate(([0], np.searchsorted(start, marks[last_mark])))
     return Words(
         units=units,
         start=start,
         stop=stop,
-        stem_start=stem_start,
-        stem_stop=stem_stop,
-        stem=span_hash(prefix_sums, stem_start, stem_stop),
-        text=text,
-        clause=breaks[start],
-        number=number,
+        number=np.take(kinds, start) == DIGIT,
+        text=np.repeat(np.arange(len(texts)), np.diff(first)),
+        clause=np.take(np.cumsum(mark, dtype=np.int32), start),
         first=first,
-        text_questions=np.diff(questions[ends], prepend=0),
-        prefix_sums=prefix_sums,
+        text_questions=np.diff(questions[last_mark], prepend=0),
     )
 
 
@@ -105,14 +127,14 @@ def word_spans(text: str) -> tuple[str, list[tuple[int, int]]]:
 def spelling_hash(words: Words, start: np.ndarray, stop: np.ndarray) -> np.ndarray:
     """Hash spans of ``words.units`` as spelled: a final alef maksura differs from yeh («نفى» is not «نفي»)."""
     hashes = span_hash(words.prefix_sums, start, stop)
-    last = words.units[np.maximum(stop - 1, 0)]
+    last = np.take(words.units, np.maximum(stop - 1, 0))
     return np.where((last == ALEF_MAKSURA) & (stop > start), hashes ^ _MAKSURA_SALT, hashes)
 
 
 def span_hash(prefix_sums: np.ndarray, start: np.ndarray, stop: np.ndarray) -> np.ndarray:
     """Hash spans of code units by content alone, wherever they stand (uint64)."""
     inverse = _powers(prefix_sums.size)[1]
-    return mix((prefix_sums[stop] - prefix_sums[start]) * inverse[start])
+    return mix((np.take(prefix_sums, stop) - np.take(prefix_sums, start)) * np.take(inverse, start))
 
 
 def mix(hashes: np.ndarray) -> np.ndarray:
@@ -121,18 +143,16 @@ def mix(hashes: np.ndarray) -> np.ndarray:
     return hashes ^ (hashes >> _SHIFT)
 
 
-def _prefix_sums(units: np.ndarray) -> np.ndarray:
-    """Return the sums of ``value × base^position`` before each unit (modulo 2^64), one entry more than ``units``."""
-    # Yeh is the code point after alef maksura, so this addition makes them one letter.
-    values = units + (units == ALEF_MAKSURA) + np.uint64(1)
-    sums = np.empty(units.size + 1, dtype=np.uint64)
+def _prefix_sums(values: np.ndarray) -> np.ndarray:
+    """Return the sums of ``value × base^position`` before each unit (modulo 2^64), one entry more than ``values``."""
+    sums = np.empty(values.size + 1, dtype=np.uint64)
     sums[0] = 0
-    np.cumsum(values * _powers(units.size)[0][: units.size], out=sums[1:])
+    np.cumsum(values * _powers(values.size)[0][: values.size], out=sums[1:])
     return sums
 
 
 def _powers(size: int) -> tuple[np.ndarray, np.ndarray]:
-    return _powers_up_to(max(1 << 16, 1 << size.bit_length()))
+    return _powers_up_to(max(1 << 18, 1 << size.bit_length()))
 
 
 @functools.lru_cache(maxsize=2)

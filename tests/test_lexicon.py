@@ -73,7 +73,7 @@ def plain_classes(table: dict[Phrase, int], words: list[str], bare: list[str], n
 
 
 def bare_spelling(words: Words, index: int) -> str:
-    return "".join(map(chr, words.units[words.stem_start[index] : words.stop[index]].tolist()))
+    return "".join(map(chr, words.units[words.stem_bounds[0][index] : words.stop[index]].tolist()))
 
 
 def names(lexicon: Lexicon, text: str) -> list[set[str]]:

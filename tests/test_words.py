@@ -96,7 +96,7 @@ def test_question_marks_are_counted_by_text(texts: list[str], words: Words) -> N
 def test_every_word_stems_as_it_does_plainly(words: Words) -> None:
     spelled = spans(words, words.start, words.stop)
     expected = [word if number else plain_stem(word) for word, number in zip(spelled, words.number, strict=True)]
-    assert spans(words, words.stem_start, words.stem_stop) == expected
+    assert spans(words, *words.stem_bounds) == expected
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_different_words_keep_different_stems(one: str, other: str) -> None:
 
 
 def test_stems_and_hashes_are_one_to_one_wherever_a_word_stands(words: Words) -> None:
-    spelled = [stem.replace("ى", "ي") for stem in spans(words, words.stem_start, words.stem_stop)]
+    spelled = [stem.replace("ى", "ي") for stem in spans(words, *words.stem_bounds)]
     both = set(zip(spelled, words.stem.tolist(), strict=True))
     assert len(both) == len({stem for stem, _ in both}) == len({value for _, value in both}) > 1000
 
