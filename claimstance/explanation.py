@@ -9,7 +9,7 @@ import numpy as np
 
 from claimstance.alignment import CLAIM, QUOTE
 from claimstance.errors import ClaimstanceError, did_you_mean
-from claimstance.features import cue_words
+from claimstance.families import cue_words
 from claimstance.lexicon import CUE_CLASSES, cue_bit
 from claimstance.linear import LinearModel
 from claimstance.meanings import APART, OPPOSED, SAME

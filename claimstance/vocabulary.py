@@ -25,8 +25,8 @@ class WordTable:
     """Rows of words, in the order in which they were met; a row is never altered, so a reader may go on with what it has found.
 
     Every array has a row a word. ``entry``, ``spelled``, ``opening``: where the word stands in the lexicon by itself;
-    ``opens``, ``continues``: whether a phrase begins with it, or goes on with it; ``reading``: what the lexicon says of it; ``spelling``:
-    what its stem is compared by; ``values``: what the model asks beside.
+    ``opens``, ``continues``: whether a phrase begins with it, or goes on with it; ``reading``: what the lexicon says of it;
+    ``spelling``: what its stem is compared by; ``values``: what the model asks beside.
     """
 
     def __init__(self, rows: int, width: int) -> None:
@@ -79,33 +79,43 @@ class Vocabulary:
     """
 
     def __init__(self, lexicon: Lexicon, values: WordValues | None = None, width: int = 0, rows: int = ROWS) -> None:
-        self.lexicon, self._values, self._width, self._rows = lexicon, values, width, rows
+        self.lexicon, self._values, self._width, self._rows_at_most = lexicon, values, width, rows
         self._lock = threading.Lock()
         self._table = WordTable(rows, width)
 
-    def look_up(self, words: Words) -> tuple[WordTable, np.ndarray]:
+    def look_up(self, words: Words, *, phrases: bool = True) -> tuple[WordTable, np.ndarray]:
         """Return a table and the row in it of each word of a batch: the word's, or of the phrase it begins or stands in."""
+        return self._rows(words, lambda: self._rows_of(words, phrases))
+
+    def look_up_in_phrases(self, words: Words, chosen: np.ndarray, entry: np.ndarray) -> tuple[WordTable, np.ndarray]:
+        """Return a table and the row in it of some words (their indices) that have these lexicon rows for a phrase."""
+        return self._rows(words, lambda: self._rows_in_phrases(words, chosen, entry))
+
+    def _rows(self, words: Words, find: Callable[[], np.ndarray | None]) -> tuple[WordTable, np.ndarray]:
         with self._lock:
-            while (rows := self._rows_of(words)) is None:
-                self._table = WordTable(max(self._rows, 2 * words.count), self._width)
+            while (rows := find()) is None:
+                self._table = WordTable(max(self._rows_at_most, 2 * words.count), self._width)
             return self._table, rows
 
-    def _rows_of(self, words: Words) -> np.ndarray | None:
+    def _rows_of(self, words: Words, phrases: bool) -> np.ndarray | None:
         """Return the row of each word, None if the table has no room for them."""
-        table, every = self._table, np.arange(words.count)
-        rows = self._known(words, every, words.key, None)
-        if rows is None:
-            return None
+        table = self._table
+        rows = self._known(words, np.arange(words.count), words.key, None)
+        if rows is None or not phrases:
+            return rows
         opens, continues = np.take(table.opens, rows), np.take(table.continues, rows)
         if (opens[:-1] & continues[1:]).any():
             entries = Entries(*(np.take(column, rows) for column in (table.entry, table.spelled, table.opening)))
             changed, entry = self.lexicon.phrases(entries, opens, continues, words.text, words.first)
-            keys = mix(words.key[changed] + (entry.astype(np.uint64) + np.uint64(1)) * _IN_PHRASE)
-            found = self._known(words, changed, keys, entry)
+            found = self._rows_in_phrases(words, changed, entry)
             if found is None:
                 return None
             rows[changed] = found
         return rows
+
+    def _rows_in_phrases(self, words: Words, chosen: np.ndarray, entry: np.ndarray) -> np.ndarray | None:
+        keys = mix(words.key[chosen] + (entry.astype(np.uint64) + np.uint64(1)) * _IN_PHRASE)
+        return self._known(words, chosen, keys, entry)
 
     def _known(self, words: Words, chosen: np.ndarray, keys: np.ndarray, entry: np.ndarray | None) -> np.ndarray | None:
         """Return the rows of some words, working out those that are new: by themselves, or with an ``entry`` that each has for
