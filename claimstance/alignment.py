@@ -16,7 +16,7 @@ SIMILAR = 0.5
 """Dice similarity of character bigrams and trigrams from which two stems count as one word."""
 
 _RESALT = np.uint64(0xA0761D6478BD642F)
-_LONGEST = (64, 24)
+LONGEST = (64, 24)
 """How many unmatched words of a quote and of a claim are compared by spelling; later ones stay unmatched."""
 
 
@@ -59,7 +59,7 @@ def align(words: Words, reading: Reading, spelling: Spellings, row: np.ndarray, 
     of_quote = np.take(quoted, left)
     quotes, claims = left[of_quote], left[~of_quote]
     quotes, claims = (
-        first_of_each(at, pair, most) for at, most in ((quotes, _LONGEST[QUOTE]), (claims, _LONGEST[CLAIM]))
+        first_of_each(at, pair, most) for at, most in ((quotes, LONGEST[QUOTE]), (claims, LONGEST[CLAIM]))
     )
     if quotes.size and claims.size:
         _compare_spellings(similarity, spelling, row, quotes, claims, pair)

@@ -10,7 +10,7 @@ import numpy as np
 from claimstance.alignment import CLAIM, QUOTE
 from claimstance.errors import ClaimstanceError, did_you_mean
 from claimstance.families import cue_words
-from claimstance.lexicon import CUE_CLASSES, cue_bit
+from claimstance.lexicon import CUE_CLASSES
 from claimstance.linear import LinearModel
 from claimstance.meanings import APART, OPPOSED, SAME
 from claimstance.predictor import Prediction, Predictor, sides_read
@@ -129,12 +129,11 @@ def _contributions(model: LinearModel, quote: str, claim: str) -> tuple[dict[str
     """
     extractor = model.extractor
     view = extractor.view([quote], [claim])
-    composing = view.reading.has(*COMPOSING) | (view.reading.paired & view.alignment.exact)
+    composing = ((view.reading.classes & COMPOSING) != 0) | (view.reading.paired & view.alignment.exact)
     composing |= view.relations.opposed | view.relations.apart
-    no_cues = ~np.uint32(sum(cue_bit(name) for name in COMPOSING))
     plain = replace(
         view,
-        reading=replace(view.reading, classes=view.reading.classes & no_cues),
+        reading=replace(view.reading, classes=view.reading.classes & ~np.uint32(COMPOSING)),
         alignment=replace(view.alignment, turned=np.zeros_like(view.alignment.turned)),
         relations=view.relations.without(OPPOSED, APART),
     )

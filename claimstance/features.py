@@ -91,7 +91,7 @@ class FeatureExtractor:
         }
         self.thesaurus = thesaurus if thesaurus is not None and set(MEANINGS) & set(self.families) else NO_THESAURUS
         self.cell_slots = {name: _cell_slots(name) for name in self.families if name in CELLS}
-        self._idf = np.rint(idf.astype(np.float64) * _IDF_STEPS) / _IDF_STEPS
+        self.steps_of_idf = np.rint(idf.astype(np.float64) * _IDF_STEPS) / _IDF_STEPS
         self._weights = weights
         width = 0 if weights is None else STATES * weights.shape[1]
         self.vocabulary = Vocabulary(lexicon, self._weigh_words if width else None, width)
@@ -129,7 +129,7 @@ class FeatureExtractor:
             for index, (states, hashes_of) in enumerate(OF_WORDS.get(family, ())):
                 chosen = np.flatnonzero(np.isin(view.state, states))
                 owner, hashes = hashes_of(view.words, view.reading.stem, chosen)
-                yield family, Entries(view.alignment.pair[owner], _slots(family, index, hashes), (owner,))
+                yield family, Entries(view.alignment.pair[owner], slots_of(family, index, hashes), (owner,))
             if family in CELLS:
                 for slots in self.cell_slots[family][self.cell_rows(view, family)]:
                     yield family, Entries(every, slots, ())
@@ -139,7 +139,7 @@ class FeatureExtractor:
     def pair_entries(self, view: PairView, family: str) -> Iterator[Entries]:
         """Yield the sparse features of a family that neither a word has by itself nor every pair has one of."""
         for index, (pair, hashes, owners) in enumerate(OF_PAIRS.get(family, nothing)(view)):
-            yield Entries(pair, _slots(family, index, hashes), owners)
+            yield Entries(pair, slots_of(family, index, hashes), owners)
 
     def cell_rows(self, view: PairView, family: str) -> np.ndarray:
         """Return the rows in ``cell_slots`` of a family's features that every pair has one of (cells × n)."""
@@ -163,7 +163,7 @@ class FeatureExtractor:
         for family, value in self.values.items():
             for index, (states, hashes_of) in enumerate(OF_WORDS.get(family, ())):
                 owner, hashes = hashes_of(words, reading.stem, every)
-                weights = self._weights[_slots(family, index, hashes)] * value
+                weights = self._weights[slots_of(family, index, hashes)] * value
                 sums = np.stack([np.bincount(owner, weights=row, minlength=words.count) for row in weights.T], axis=1)
                 values[:, states] += sums[:, None]
         return values.reshape(words.count, -1)
@@ -174,22 +174,22 @@ class FeatureExtractor:
         table, row = self.vocabulary.look_up(words)
         reading = Reading(**{name: np.take(column, row) for name, column in vars(table.reading).items()})
         alignment, senses = align(words, reading, table.spelling, row, len(quotes)), self.thesaurus.read(words)
-        idf = np.take(self._idf, idf_slots(reading))
+        idf = np.take(self.steps_of_idf, idfslots_of(reading))
         return PairView(words, reading, alignment, len(quotes), table, row, idf, senses, relate(senses, alignment))
 
 
 def _cell_slots(family: str) -> np.ndarray:
     """Return the slot of each combination of each of a family's cells."""
     cell, number = np.array(list(CELLS[family][0].numbers()), dtype=np.uint64).T
-    return _slots(family, cell, mix(number))
+    return slots_of(family, cell, mix(number))
 
 
-def _slots(family: str, index: int | np.ndarray, hashes: np.ndarray) -> np.ndarray:
+def slots_of(family: str, index: int | np.ndarray, hashes: np.ndarray) -> np.ndarray:
     """Return the slots of hashed features, the kind of this index among a family's."""
     number = np.asarray(index + (FAMILIES.index(family) * 64 + 1)).astype(np.uint64)
     return (mix(hashes + number * _SALT) >> np.uint64(48)).astype(np.int64)
 
 
-def idf_slots(reading: Reading) -> np.ndarray:
+def idfslots_of(reading: Reading) -> np.ndarray:
     """Return where each word's inverse document frequency stands in the idf table."""
     return (reading.stem >> np.uint64(48)).astype(np.int64)

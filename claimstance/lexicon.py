@@ -40,7 +40,7 @@ CUE_CLASSES = (
 FUNCTION = 1 << len(CUE_CLASSES)
 NUMBER = FUNCTION << 1
 _STARTS_PHRASE = NUMBER << 1
-_LONGEST_PHRASE = 4
+LONGEST_PHRASE = 4
 _SECTIONS = ("language", "version", "inflection", "cues", "function_words", "exceptions", "numbers", "opposites")
 _CUE_KEYS = ("about", "words", "verbs", "nouns")
 
@@ -48,6 +48,11 @@ _CUE_KEYS = ("about", "words", "verbs", "nouns")
 def cue_bit(name: str) -> int:
     """Return the bit of a cue class in ``Reading.classes``."""
     return 1 << CUE_CLASSES.index(name)
+
+
+def cue_bits(*names: str) -> int:
+    """Return the bits of some cue classes together."""
+    return sum(map(cue_bit, names))
 
 
 @dataclass(frozen=True)
@@ -69,10 +74,7 @@ class Reading:
 
     def has(self, *names: str) -> np.ndarray:
         """Say for each word whether it is a cue of one of these classes (bool)."""
-        bits = 0
-        for name in names:
-            bits |= cue_bit(name)
-        return (self.classes & bits) != 0
+        return (self.classes & cue_bits(*names)) != 0
 
 
 class Entries(NamedTuple):
@@ -128,9 +130,9 @@ class Lexicon:
         forms = list(entries)
         words = read_words(forms)
         lengths = np.diff(words.first)
-        if forms and (lengths.max() > _LONGEST_PHRASE or lengths.min() == 0):
-            wrong = forms[int(np.argmax((lengths > _LONGEST_PHRASE) | (lengths == 0)))]
-            raise ClaimstanceError(f"lexicon entry {wrong!r} has no word or more than {_LONGEST_PHRASE}")
+        if forms and (lengths.max() > LONGEST_PHRASE or lengths.min() == 0):
+            wrong = forms[int(np.argmax((lengths > LONGEST_PHRASE) | (lengths == 0)))]
+            raise ClaimstanceError(f"lexicon entry {wrong!r} has no word or more than {LONGEST_PHRASE}")
         spelled = spelling_hash(words, words.start, words.stop)
         table: dict[int, list[int]] = {}
         self._continuing = np.unique(np.delete(spelled, words.first[:-1]))
@@ -221,6 +223,24 @@ class Lexicon:
         """Say which words, by their hash as spelled, stand in some phrase behind its first word (bool)."""
         return np.isin(spelled, self._continuing)
 
+    def phrases_of_one(self, opening: int, following: Sequence[int]) -> list[tuple[int, int]]:
+        """Find the phrases that begin with one word.
+
+        Args:
+            opening: the hash by which a phrase opens with it.
+            following: those of the words behind it as spelled.
+
+        Returns:
+            For each phrase how many words it has beside the first, and its row.
+        """
+        found, hashes = [], np.array([opening], dtype=np.uint64)
+        for extra, spelled in enumerate(following, start=1):
+            hashes = _continued(hashes, np.array([spelled], dtype=np.uint64))
+            row = int(self._find(hashes)[0])
+            if row < self.absent:
+                found.append((extra, row))
+        return found
+
     def phrases(
         self, entries: Entries, opens: np.ndarray, continues: np.ndarray, text: np.ndarray, first: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -238,7 +258,7 @@ class Lexicon:
         starts = np.flatnonzero(opens[:-1] & continues[1:])
         hashes = entries.opening[starts]
         matches = []
-        for extra in range(1, _LONGEST_PHRASE):
+        for extra in range(1, LONGEST_PHRASE):
             inside = first[text[starts] + 1] > starts + extra
             starts, hashes = starts[inside], hashes[inside]
             hashes = _continued(hashes, entries.spelled[starts + extra])
@@ -253,7 +273,7 @@ class Lexicon:
             while starts.size:
                 free = ~taken[starts[:, None] + steps].any(axis=1)
                 starts, found = starts[free], found[free]
-                ahead = np.diff(starts, prepend=-_LONGEST_PHRASE) > extra
+                ahead = np.diff(starts, prepend=-LONGEST_PHRASE) > extra
                 inside = starts[ahead, None] + steps
                 taken[inside] = True
                 changed += [inside[:, 0], inside[:, 1:].ravel()]

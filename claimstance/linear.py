@@ -11,6 +11,10 @@ from claimstance.errors import BundleError, ClaimstanceError
 from claimstance.features import FeatureExtractor
 from claimstance.lexicon import Lexicon
 from claimstance.meanings import Thesaurus
+from claimstance.single import SingleScorer
+
+_FEW = 8
+"""Pairs that are scored one at a time; for more the arrays of a batch pay."""
 
 _CHUNK_PAIRS = 1024
 _CHUNK_CHARACTERS = 200_000
@@ -38,16 +42,24 @@ class LinearModel:
             raise BundleError(
                 f"the model weighs {bundle.dense.shape[0] - 1} dense features, its families have {width}; export it again"
             )
-        self._cells = {
+        cells = {
             family: extractor.values[family] * self.sparse[slots] for family, slots in extractor.cell_slots.items()
         }
         self.dense, self.intercept = _in_steps(bundle.dense[:-1]), _in_steps(bundle.dense[-1])
+        self._cells, self._single = cells, None
+        if SingleScorer.serves(extractor):
+            self._single = SingleScorer(extractor, self.dense, self.intercept, self.sparse, cells)
 
     def probabilities(self, quotes: Sequence[str], claims: Sequence[str]) -> np.ndarray:
         """Return the probability of every label (n × k)."""
         scores = np.empty((len(quotes), len(self.bundle.manifest.labels)))
-        for start, stop in _chunks(quotes, claims):
-            scores[start:stop] = self._scores(quotes[start:stop], claims[start:stop])
+        if len(quotes) <= _FEW and self._single is not None:
+            for index, (quote, claim) in enumerate(zip(quotes, claims, strict=True)):
+                found = self._single(quote, claim)
+                scores[index] = self._scores([quote], [claim])[0] if found is None else found
+        else:
+            for start, stop in _chunks(quotes, claims):
+                scores[start:stop] = self._scores(quotes[start:stop], claims[start:stop])
         return softmax(scores)
 
     def _scores(self, quotes: Sequence[str], claims: Sequence[str]) -> np.ndarray:

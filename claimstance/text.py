@@ -110,6 +110,11 @@ def fold(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     return _without_deleted(units, kinds) if _read_numbers(units, kinds) else (units, kinds)
 
 
+def needs_composing(text: str) -> bool:
+    """Say whether a text holds units that are put into NFKC, and the whole text with them."""
+    return bool((np.take(unit_table()[1], _units([text])) == COMPATIBILITY).any())
+
+
 def fold_with_origins(text: str) -> tuple[str, np.ndarray]:
     """Return a text as it is read, its compatibility forms resolved, and where in it each unit that ``fold`` keeps stands.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from claimstance.alignment import CLAIM, QUOTE, Alignment
 from claimstance.formulas import Composition, Met, Numbers
-from claimstance.lexicon import FUNCTION, NUMBER, Reading, cue_bit
+from claimstance.lexicon import FUNCTION, NUMBER, Reading, cue_bits
 from claimstance.meanings import Relations, Senses
 from claimstance.vocabulary import WordTable
 from claimstance.words import Words
@@ -18,11 +17,12 @@ from claimstance.words import Words
 REGIONS = ("before", "ahead", "within", "behind", "after")
 """Where a word of the quote stands: before the focus clause; in it, ahead of, within or behind its aligned words; after."""
 
-_TURNING = ("negator", "deny", "falsehood")
-_RATIFYING = ("ratify", "truth", "evidence")
-_OPEN = ("possible", "condition", "doubt", "ask", "interrogative", "silence")
-COMPOSING = (*_TURNING, *_RATIFYING, *_OPEN)
-"""The cue classes that ``Composition`` is made of."""
+NO_CONTENT = FUNCTION | cue_bits("negator")
+TURNING = cue_bits("negator", "deny", "falsehood")
+RATIFYING = cue_bits("ratify", "truth", "evidence")
+OPEN = cue_bits("possible", "condition", "doubt", "ask", "interrogative", "silence")
+COMPOSING = TURNING | RATIFYING | OPEN
+"""The bits of the classes whose words are no content, and of the cue classes that ``Composition`` is made of."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class PairView:
     @cached_property
     def content(self) -> np.ndarray:
         """Which words are neither function words nor negators (bool)."""
-        return (self.reading.classes & np.uint32(FUNCTION | cue_bit("negator"))) == 0
+        return (self.reading.classes & NO_CONTENT) == 0
 
     @cached_property
     def weight(self) -> np.ndarray:
@@ -71,7 +71,7 @@ class PairView:
     @cached_property
     def turning(self) -> np.ndarray:
         """Which words turn a statement round (bool); one met with its opposite or with itself is counted there instead."""
-        return self.reading.has(*_TURNING) & ~(self.reading.paired & self.alignment.exact)
+        return ((self.reading.classes & TURNING) != 0) & ~(self.reading.paired & self.alignment.exact)
 
     @cached_property
     def claim_turned(self) -> np.ndarray:
@@ -163,10 +163,10 @@ class PairView:
     @cached_property
     def composition(self) -> Composition:
         """Count what turns, ratifies and leaves open in each quote; words met with their opposite turn as well."""
-        at = np.flatnonzero(self.quoted & self.reading.has(*COMPOSING))
+        at = np.flatnonzero(self.quoted & ((self.reading.classes & COMPOSING) != 0))
         pair, region = self.alignment.pair[at], self.regions(at)
         turning, here = np.take(self.turning, at), self.reading.classes[at]
-        ratifying, leaving_open = (here & _bits(_RATIFYING)) != 0, (here & _bits(_OPEN)) != 0
+        ratifying, leaving_open = (here & RATIFYING) != 0, (here & OPEN) != 0
         in_focus = (region >= 1) & (region <= 3)
 
         def count(chosen: np.ndarray) -> np.ndarray:
@@ -180,7 +180,3 @@ class PairView:
             claim=self.claim_turned,
             turned=self.alignment.turned,
         )
-
-
-def _bits(names: Sequence[str]) -> np.uint32:
-    return np.uint32(sum(map(cue_bit, names)))

@@ -81,7 +81,7 @@ class Vocabulary:
     def __init__(self, lexicon: Lexicon, values: WordValues | None = None, width: int = 0, rows: int = ROWS) -> None:
         self.lexicon, self._values, self._width, self._rows_at_most = lexicon, values, width, rows
         self._lock = threading.Lock()
-        self._table = WordTable(rows, width)
+        self.table = WordTable(rows, width)
 
     def look_up(self, words: Words, *, phrases: bool = True) -> tuple[WordTable, np.ndarray]:
         """Return a table and the row in it of each word of a batch: the word's, or of the phrase it begins or stands in."""
@@ -94,12 +94,12 @@ class Vocabulary:
     def _rows(self, words: Words, find: Callable[[], np.ndarray | None]) -> tuple[WordTable, np.ndarray]:
         with self._lock:
             while (rows := find()) is None:
-                self._table = WordTable(max(self._rows_at_most, 2 * words.count), self._width)
-            return self._table, rows
+                self.table = WordTable(max(self._rows_at_most, 2 * words.count), self._width)
+            return self.table, rows
 
     def _rows_of(self, words: Words, phrases: bool) -> np.ndarray | None:
         """Return the row of each word, None if the table has no room for them."""
-        table = self._table
+        table = self.table
         rows = self._known(words, np.arange(words.count), words.key, None)
         if rows is None or not phrases:
             return rows
@@ -120,7 +120,7 @@ class Vocabulary:
     def _known(self, words: Words, chosen: np.ndarray, keys: np.ndarray, entry: np.ndarray | None) -> np.ndarray | None:
         """Return the rows of some words, working out those that are new: by themselves, or with an ``entry`` that each has for
         a phrase."""
-        table = self._table
+        table = self.table
         rows = table.find(keys)
         new = np.flatnonzero(rows == _NONE)
         if new.size:
@@ -133,7 +133,7 @@ class Vocabulary:
         return rows
 
     def _work_out(self, rows: np.ndarray, words: Words, entry: np.ndarray | None) -> None:
-        table = self._table
+        table = self.table
         if entry is None:
             entry, table.spelled[rows], table.opening[rows] = self.lexicon.entries(words)
             table.entry[rows], table.opens[rows] = entry, self.lexicon.opens_phrase(entry)

@@ -25,7 +25,7 @@ class Words:
 
     ``start`` and ``stop`` bound a word in ``units``, ``number`` says whether it is one in digits. ``text`` is the index of
     the text, ``clause`` the running number of the clause over the whole batch. ``first`` (``texts`` + 1 entries) bounds the
-    words of each text; ``text_questions`` counts its question marks.
+    words of each text; ``text_marks`` counts the marks in it that end a clause, ``text_questions`` those of a question.
     """
 
     units: np.ndarray
@@ -35,6 +35,7 @@ class Words:
     text: np.ndarray
     clause: np.ndarray
     first: np.ndarray
+    text_marks: np.ndarray
     text_questions: np.ndarray
 
     @property
@@ -80,7 +81,7 @@ class Words:
         units[np.repeat(start, length) + inside] = self.units[np.repeat(self.start[chosen], length) + inside]
         each = np.arange(chosen.size)
         none = np.zeros(chosen.size, dtype=np.int64)
-        return Words(units, start, stop, self.number[chosen], each, each, np.arange(chosen.size + 1), none)
+        return Words(units, start, stop, self.number[chosen], each, each, np.arange(chosen.size + 1), none, none)
 
 
 def read_words(texts: Sequence[str]) -> Words:
@@ -107,6 +108,7 @@ def read_words(texts: Sequence[str]) -> Words:
         text=np.repeat(np.arange(len(texts)), np.diff(first)),
         clause=np.take(np.cumsum(mark, dtype=np.int32), start),
         first=first,
+        text_marks=np.diff(last_mark, prepend=-1) - 1,
         text_questions=np.diff(questions[last_mark], prepend=0),
     )
 

@@ -1,0 +1,218 @@
+"""Scores of one pair at a time, without the cost of calling arrays for it.
+
+Pieces of text between spaces are remembered with their words, since news repeats them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from claimstance import formulas
+from claimstance.families import CELLS, SWAPPED_WORDS, cue_hashes, run_hash, swap_hash
+from claimstance.features import MEANINGS, STATES, FeatureExtractor, slots_of
+from claimstance.lexicon import LONGEST_PHRASE
+from claimstance.one_pair import OnePair, Side, Word
+from claimstance.text import needs_composing
+from claimstance.vocabulary import WordTable
+from claimstance.words import read_words
+
+LONGEST_PAIR = 1_000
+"""Characters of quote and claim together from which on a batch of one is as fast."""
+
+_MOST_PIECES = 1 << 16
+
+
+class _Piece(NamedTuple):
+    """What stands between two spaces: its words, the number of each one's clause, marks that end clauses and that ask, and
+    whether it may be read otherwise together with the rest of its text."""
+
+    words: list[Word]
+    clauses: list[int]
+    marks: int
+    questions: int
+    needs_composing: bool
+
+
+class _Memory:
+    """What was read so far, in words of one table of the vocabulary."""
+
+    def __init__(self, table: WordTable) -> None:
+        self.table = table
+        self.pieces: dict[str, _Piece] = {}
+        self.words: dict[int, Word] = {}
+        self.phrases: dict[tuple[int, ...], list[tuple[int, int]]] = {}
+        self.in_phrases: dict[tuple[int, int], Word] = {}
+
+
+class _Moved(Exception):
+    """The vocabulary has begun another table."""
+
+
+class SingleScorer:
+    """Weighs the features of one pair.
+
+    Args:
+        extractor: computes the features of batches; none of its families may need a thesaurus.
+        dense, intercept, sparse, cells: the weights of a linear model (d × k, k, SLOTS × k, and those of each family's cells).
+    """
+
+    def __init__(
+        self,
+        extractor: FeatureExtractor,
+        dense: np.ndarray,
+        intercept: np.ndarray,
+        sparse: np.ndarray,
+        cells: Mapping[str, np.ndarray],
+    ) -> None:
+        self._extractor, self._vocabulary = extractor, extractor.vocabulary
+        self._dense, self._intercept, self._sparse, self._cells = dense, intercept, sparse, cells
+        self._memory = _Memory(self._vocabulary.table)
+        self._outline: dict[tuple, list[int]] = {}
+
+    @staticmethod
+    def serves(extractor: FeatureExtractor) -> bool:
+        """Say whether the families of an extractor can be had of one pair at a time."""
+        return not set(MEANINGS) & set(extractor.families)
+
+    def __call__(self, quote: str, claim: str) -> np.ndarray | None:
+        """Return the scores of a pair (k), None where a batch of one is the way: it is long, or holds rare forms of letters."""
+        if len(quote) + len(claim) > LONGEST_PAIR:
+            return None
+        memory = self._memory
+        try:
+            sides = self._read(memory, quote), self._read(memory, claim)
+        except _Moved:
+            self._memory = _Memory(self._vocabulary.table)
+            return None
+        return None if None in sides else self._weigh(memory.table, OnePair(*sides))
+
+    def _weigh(self, table: WordTable, pair: OnePair) -> np.ndarray:
+        columns, scores, labels = [], self._intercept, self._intercept.size
+        for family, value in self._extractor.values.items():
+            if family in _DENSE:
+                columns += _DENSE[family](pair)
+            if family in self._cells:
+                rows = CELLS[family][0].rows_of_one(_CELL_PARTS[family](pair))
+                scores = scores + np.take(self._cells[family], rows, axis=0).sum(axis=0)
+            if family in ("swaps", "outline"):
+                slots = _swaps(pair) if family == "swaps" else self._slots_of_outline(pair)
+                if len(slots):
+                    scores = scores + np.take(self._sparse, slots, axis=0).sum(axis=0) * value
+        rows = [STATES * word.row + state for word, state in pair.states()]
+        if rows:
+            scores = scores + np.take(table.values.reshape(-1, labels), rows, axis=0).sum(axis=0)
+        return scores + formulas.rounded(np.array(columns, dtype=np.float64)) @ self._dense
+
+    def _slots_of_outline(self, pair: OnePair) -> list[int]:
+        slots = []
+        for name in pair.outline():
+            found = self._outline.get(name)
+            if found is None:
+                if len(self._outline) >= _MOST_PIECES:
+                    self._outline.clear()
+                found = self._outline[name] = _outline(*name)
+            slots += found
+        return slots
+
+    def _read(self, memory: _Memory, text: str) -> Side | None:
+        """Read a text piece by piece; None where a piece may be read otherwise together with the others."""
+        words: list[Word] = []
+        clauses: list[int] = []
+        marks = questions = 0
+        in_phrases, opens = False, False
+        for part in text.split(" "):
+            piece = memory.pieces.get(part) or self._learn(memory, part)
+            if piece.needs_composing:
+                return None
+            for word in piece.words:
+                in_phrases = in_phrases or (opens and word.continues)
+                opens = word.opens
+            words += piece.words
+            clauses += [marks + clause for clause in piece.clauses] if marks else piece.clauses
+            marks += piece.marks
+            questions += piece.questions
+        return Side(self._with_phrases(memory, words) if in_phrases else words, clauses, questions)
+
+    def _learn(self, memory: _Memory, part: str) -> _Piece:
+        words = read_words([part])
+        rows = _same_table(memory, self._vocabulary.look_up(words, phrases=False))
+        found = [self._word(memory, row, part, index) for index, row in enumerate(rows.tolist())]
+        marks, questions = int(words.text_marks[0]), int(words.text_questions[0])
+        if len(memory.pieces) >= _MOST_PIECES:
+            memory.pieces.clear()
+        piece = memory.pieces[part] = _Piece(found, words.clause.tolist(), marks, questions, needs_composing(part))
+        return piece
+
+    def _word(self, memory: _Memory, row: int, part: str, index: int) -> Word:
+        word = memory.words.get(row)
+        if word is None:
+            word = memory.words[row] = Word(memory.table, row, self._extractor.steps_of_idf, part, index)
+        return word
+
+    def _with_phrases(self, memory: _Memory, words: list[Word]) -> list[Word]:
+        """Put the phrases of a text in place of its words: of two that overlap the longer, or else the earlier."""
+        found = []
+        for at, (word, following) in enumerate(zip(words, words[1:], strict=False)):
+            if word.opens and following.continues:
+                window = words[at : at + LONGEST_PHRASE]
+                rows = tuple([each.row for each in window])
+                if rows not in memory.phrases:
+                    spelled = [each.spelled for each in window[1:]]
+                    memory.phrases[rows] = self._vocabulary.lexicon.phrases_of_one(word.opening, spelled)
+                found += [(-extra, at, entry) for extra, entry in memory.phrases[rows]]
+        words, taken = list(words), set()
+        for extra, at, entry in sorted(found):
+            inside = range(at, at - extra + 1)
+            if taken.isdisjoint(inside):
+                taken.update(inside)
+                for index in inside:
+                    row = entry if index == at else self._vocabulary.lexicon.absent
+                    words[index] = self._in_phrase(memory, words[index], row)
+        return words
+
+    def _in_phrase(self, memory: _Memory, word: Word, entry: int) -> Word:
+        known = memory.in_phrases.get((word.row, entry))
+        if known is None:
+            words, chosen = read_words([word.piece]), np.array([word.index])
+            found = self._vocabulary.look_up_in_phrases(words, chosen, np.array([entry], dtype=np.int32))
+            row = int(_same_table(memory, found)[0])
+            known = self._word(memory, row, word.piece, word.index)
+            memory.in_phrases[word.row, entry] = known
+        return known
+
+
+def _same_table(memory: _Memory, found: tuple[WordTable, np.ndarray]) -> np.ndarray:
+    table, rows = found
+    if table is not memory.table:
+        raise _Moved
+    return rows
+
+
+def _swaps(pair: OnePair) -> np.ndarray:
+    sides = (pair.unmet(side)[:SWAPPED_WORDS] for side in range(2))
+    quote, claim = (np.array([word.stem for word in words], dtype=np.uint64) for words in sides)
+    return slots_of("swaps", 0, swap_hash(quote, claim[:, None])).ravel()
+
+
+def _outline(kind: str, *parts: int) -> list[int]:
+    """Return the slots of what ``OnePair.outline`` names."""
+    arrays = [np.array([part]) for part in parts]
+    if kind == "cue":
+        hashes, first = cue_hashes(*arrays), 0
+    else:
+        hashes, first = [run_hash(arrays[:-1], arrays[-1])], 1 + len(parts) - 1
+    return [int(slots_of("outline", first + index, each)[0]) for index, each in enumerate(hashes)]
+
+
+_DENSE = {
+    "overlap": lambda pair: formulas.overlap(pair.kinds, pair.numbers, formulas.NUMBERS),
+    "cues": OnePair.cues,
+    "polarity": lambda pair: formulas.polarity(pair.composition, pair.content_coverage),
+}
+_CELL_PARTS = {
+    "overlap": lambda pair: formulas.overlap_steps(pair.kinds, formulas.NUMBERS),
+    "polarity": lambda pair: formulas.polarity_bits(pair.composition),
+}
