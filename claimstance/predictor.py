@@ -76,14 +76,20 @@ class Predictor:
 
     def decide(self, probabilities: np.ndarray) -> list[Prediction]:
         """Turn a table of probabilities (n × k) into predictions, abstaining below the model's threshold."""
-        labels, stances = self.manifest.labels, np.flatnonzero(self._is_stance)
-        best = stances[probabilities[:, stances].argmax(axis=1)] if len(probabilities) else []
+        labels = self.manifest.labels
         predictions = []
-        for row, index in zip(probabilities.tolist(), best, strict=True):
-            confidence = row[index]
-            stance = labels[index] if confidence >= self.manifest.threshold else None
-            predictions.append(Prediction(stance, confidence, dict(zip(labels, row, strict=True))))
+        for row, index, confidence in zip(probabilities.tolist(), *self.choose(probabilities), strict=True):
+            stance = labels[index] if index >= 0 else None
+            predictions.append(Prediction(stance, float(confidence), dict(zip(labels, row, strict=True))))
         return predictions
+
+    def choose(self, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the index of every pair's stance in ``manifest.labels``, -1 where the model abstains, and the confidence,
+        the probability of the likeliest stance (n each) of a table of probabilities (n × k)."""
+        stances = np.flatnonzero(self._is_stance)
+        best = stances[probabilities[:, stances].argmax(axis=1)]
+        confidence = probabilities[np.arange(len(best)), best]
+        return np.where(confidence >= self.manifest.threshold, best, -1), confidence
 
     def _texts(self, pairs: Iterable[Pair | tuple[str, str] | str]) -> tuple[list[str], list[str]]:
         quotes, claims = [], []

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shlex
 import shutil
 import statistics
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from claimstance.bundle import read_bundle, write_bundle
@@ -245,7 +247,7 @@ def rows_of_lines(path: Path) -> list[dict]:
 
 
 @pytest.mark.parametrize("old", ["old", None])
-def test_ctrl_c_in_the_middle_leaves_no_partial_file(
+def test_ctrl_c_says_how_to_go_on_and_the_output_stays_as_it_was(
     old: str | None,
     folder: Path,
     model_folder: Path,
@@ -255,21 +257,28 @@ def test_ctrl_c_in_the_middle_leaves_no_partial_file(
     (folder / "in.jsonl").write_text(GOOD * 1500, encoding="utf-8")
     if old is not None:
         (folder / "out.jsonl").write_text(old, encoding="utf-8")
-    before, predict, calls = sorted(os.listdir(folder)), Predictor.predict, []
+    calls, probabilities = [], Predictor.probabilities
 
-    def interrupted(self: Predictor, pairs):
-        calls.append(sorted(os.listdir(folder)))
+    def interrupted(self: Predictor, quotes: list[str], claims: list[str]) -> np.ndarray:
+        calls.append(len(quotes))
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return predict(self, pairs)
+        return probabilities(self, quotes, claims)
 
-    monkeypatch.setattr(Predictor, "predict", interrupted)
-    arguments = ["--input", str(folder / "in.jsonl"), "--output", str(folder / "out.jsonl")]
-    assert main(["predict", "--model", str(model_folder), *arguments]) == 130
-    assert len(calls) == 2 and len(calls[1]) == len(before) + 1, "writing had begun"
-    assert "claimstance: interrupted" in capsys.readouterr().err
-    assert sorted(os.listdir(folder)) == before
+    monkeypatch.setattr("claimstance.tables._BLOCK_BYTES", 100_000)
+    monkeypatch.setattr(Predictor, "probabilities", interrupted)
+    call = ["predict", "--model", str(model_folder), "--input", f"{folder}/in.jsonl", "--output", f"{folder}/out.jsonl"]
+    assert main(call) == 130
+    (shown,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("claimstance: interrupted; ")]
+    assert f"{calls[0]} rows are done" in shown
+    assert (folder / "out.jsonl").exists() == (old is not None)
     assert old is None or (folder / "out.jsonl").read_text(encoding="utf-8") == old
+    assert len(rows_of(folder / "out.jsonl.partial")) == calls[0]
+    program, *words = shlex.split(shown.rpartition("go on with: ")[2])
+    assert program == "claimstance" and words == [*call, "--resume"]
+    assert main(words) == 0
+    assert len(rows_of(folder / "out.jsonl")) == 1500 and sum(calls) == 1500 + calls[1]
+    assert sorted(os.listdir(folder)) == ["in.jsonl", "out.jsonl"]
 
 
 def test_one_pair_prints_its_stance_and_every_probability(
