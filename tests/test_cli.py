@@ -5,12 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import shlex
 import shutil
 import statistics
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from claimstance.bundle import read_bundle, write_bundle
@@ -244,41 +242,6 @@ def test_any_text_passes_through_a_file(odd: str, field: str, folder: Path, mode
 def rows_of_lines(path: Path) -> list[dict]:
     """Split at line feeds alone: other marks that end lines may stand inside a text."""
     return [json.loads(line) for line in path.read_bytes().decode("utf-8").rstrip("\n").split("\n")]
-
-
-@pytest.mark.parametrize("old", ["old", None])
-def test_ctrl_c_says_how_to_go_on_and_the_output_stays_as_it_was(
-    old: str | None,
-    folder: Path,
-    model_folder: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    (folder / "in.jsonl").write_text(GOOD * 1500, encoding="utf-8")
-    if old is not None:
-        (folder / "out.jsonl").write_text(old, encoding="utf-8")
-    calls, probabilities = [], Predictor.probabilities
-
-    def interrupted(self: Predictor, quotes: list[str], claims: list[str]) -> np.ndarray:
-        calls.append(len(quotes))
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return probabilities(self, quotes, claims)
-
-    monkeypatch.setattr("claimstance.tables._BLOCK_BYTES", 100_000)
-    monkeypatch.setattr(Predictor, "probabilities", interrupted)
-    call = ["predict", "--model", str(model_folder), "--input", f"{folder}/in.jsonl", "--output", f"{folder}/out.jsonl"]
-    assert main(call) == 130
-    (shown,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("claimstance: interrupted; ")]
-    assert f"{calls[0]} rows are done" in shown
-    assert (folder / "out.jsonl").exists() == (old is not None)
-    assert old is None or (folder / "out.jsonl").read_text(encoding="utf-8") == old
-    assert len(rows_of(folder / "out.jsonl.partial")) == calls[0]
-    program, *words = shlex.split(shown.rpartition("go on with: ")[2])
-    assert program == "claimstance" and words == [*call, "--resume"]
-    assert main(words) == 0
-    assert len(rows_of(folder / "out.jsonl")) == 1500 and sum(calls) == 1500 + calls[1]
-    assert sorted(os.listdir(folder)) == ["in.jsonl", "out.jsonl"]
 
 
 def test_one_pair_prints_its_stance_and_every_probability(
