@@ -26,6 +26,8 @@ except ImportError:  # Windows has no such locks
     fcntl = None
 
 _FORMAT = 1
+"""Counted up whenever blocks are cut or rows are written in another way than before."""
+
 _SECONDS = 1.0
 """Between two journals: what is lost at most when the machine stops."""
 
@@ -77,7 +79,7 @@ class Journal:
         self._rejects = rejects and beside(rejects, ".partial")
         self._names = [(self._rejects, rejects)] if rejects else []
         self._join, self._joined = join, beside(target, ".joined")
-        self._run, self._clock = run, time.monotonic()
+        self._run, self._clock = {"format": _FORMAT, **run}, time.monotonic()
         self._handles: list[int] = []
         left = self.partial.exists() or (self.path.exists() and resume)
         if left and not resume and not overwrite:
@@ -142,7 +144,7 @@ class Journal:
         self._cut()
         fresh = beside(self.path, ".new")
         with open(fresh, "w", encoding="utf-8") as handle:
-            json.dump({"format": _FORMAT, "run": self._run, "done": asdict(self.done)}, handle, indent=2)
+            json.dump({"run": self._run, "done": asdict(self.done)}, handle, indent=2)
             handle.flush()
             os.fsync(handle.fileno())
         os.replace(fresh, self.path)

@@ -46,7 +46,8 @@ def schema_of(path: str) -> pa.Schema:
 
 
 def blocks(path: str, start: int, size: int) -> Iterator[tuple[bytes, int, int]]:
-    """Yield the rows from ``start`` on as Arrow streams of about ``size`` bytes, each with its first row and the row behind it.
+    """Yield the rows from ``start``, where a block begins, as Arrow streams of about ``size`` bytes, each with its first row
+    and the row behind it.
 
     Raises:
         ClaimstanceError: the file is damaged.
@@ -61,8 +62,8 @@ def blocks(path: str, start: int, size: int) -> Iterator[tuple[bytes, int, int]]
             most = max(1, min(_MOST_ROWS, size * rows // max(width, 1)))
             for batch in file.iter_batches(most, [group], use_threads=False):
                 behind = first + batch.num_rows
-                if behind > start:
-                    yield stream(batch.slice(max(start - first, 0))), max(first, start), behind
+                if first >= start:
+                    yield stream(batch), first, behind
                 first = behind
 
 

@@ -183,6 +183,12 @@ def test_a_signal_leaves_whole_rows_and_says_how_to_go_on(
     process = start("--input", "in.jsonl", "--output", "out.jsonl", "--workers", workers)
     until(lambda: size(folder / "out.jsonl.partial") > 100_000, process)
     crew = children(process.pid)
+    for worker in workers_of(process.pid):
+        os.kill(worker, number)
+    # A signal means the whole run: workers go on until they are told.
+    so_far = size(folder / "out.jsonl.partial")
+    until(lambda: size(folder / "out.jsonl.partial") > so_far + 20 * BLOCK, process)
+    assert process.poll() is None
     os.killpg(process.pid, number)
     shown = process.communicate()[1]
     assert process.returncode == 130 and "Traceback" not in shown, shown
