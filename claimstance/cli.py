@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import argparse
-import itertools
-import json
 import os
+import shlex
+import signal
 import sys
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 from claimstance.article import read_statements
-from claimstance.console import ABSTAINS, print_explanation, print_statements, progress
-from claimstance.errors import ClaimstanceError, RecordError
+from claimstance.batch import SIDES, Interrupted, predict_file
+from claimstance.console import ABSTAINS, meter, print_explanation, print_statements
+from claimstance.errors import ClaimstanceError
 from claimstance.explanation import METHODS, explain
 from claimstance.files import read_text
 from claimstance.predictor import Prediction, Predictor
-from claimstance.records import read_json_lines, write_json_lines
-
-_BATCH = 1024
+from claimstance.tables import KINDS, parse_columns
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0, or 2 for anything that the user can mend."""
     options = _parser().parse_args(arguments)
+    options.words = sys.argv[1:] if arguments is None else list(arguments)
     return reporting_errors(lambda: options.run(options), "claimstance")
 
 
@@ -39,8 +38,8 @@ def reporting_errors(work, program: str) -> int:
     except ClaimstanceError as error:
         print(f"{program}: error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print(f"{program}: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        print(f"{program}: interrupted{interrupt.args[0] if interrupt.args else ''}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # The reader of a pipe went away; pointing stdout elsewhere keeps Python from complaining at exit.
@@ -51,14 +50,34 @@ def reporting_errors(work, program: str) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="claimstance", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    predict = commands.add_parser("predict", help="label one pair, or every pair of a JSONL file")
+    predict = commands.add_parser("predict", help="label one pair, or every pair of a file")
     predict.add_argument("--model", required=True, metavar="DIR", help="exported model, such as exports/champion")
     predict.add_argument("--claim", help="the claim of one pair")
     predict.add_argument("--quote", help="the quote of one pair")
-    predict.add_argument("--input", metavar="FILE", help="JSONL file with the fields quote and claim")
     predict.add_argument(
-        "--output", metavar="FILE", help="JSONL file to write: the input's fields and the prediction's"
+        "--input", metavar="FILE", help=f"a file of any size with quotes and claims: {', '.join(KINDS)}"
     )
+    predict.add_argument(
+        "--output",
+        metavar="FILE",
+        help="file to write, of any of these kinds: the input's columns and the prediction's",
+    )
+    predict.add_argument(
+        "--columns", nargs="+", default=[], metavar="FIELD=COLUMN", help="the input's names for quote and claim"
+    )
+    predict.add_argument(
+        "--on-error",
+        choices=("stop", "skip"),
+        default="stop",
+        help="stop at a row that cannot be labelled, or leave it out",
+    )
+    predict.add_argument("--rejects", metavar="FILE", help="JSONL file of the rows left out (OUTPUT.rejects.jsonl)")
+    predict.add_argument("--workers", type=int, default=1, metavar="N", help="processes that label (1)")
+    going_on = predict.add_mutually_exclusive_group()
+    going_on.add_argument(
+        "--resume", action="store_true", help="go on where an earlier run of the same command stopped"
+    )
+    going_on.add_argument("--overwrite", action="store_true", help="throw away what an unfinished run left")
     predict.set_defaults(run=_predict)
     why = commands.add_parser("explain", help="say which words of one pair pushed towards which stance")
     why.add_argument("--model", required=True, metavar="DIR", help="exported model, such as exports/champion")
@@ -80,19 +99,35 @@ def _predict(options: argparse.Namespace) -> None:
         raise ClaimstanceError("give either one pair (--quote and --claim) or a file (--input and --output)")
     if one and options.output is not None:
         raise ClaimstanceError("--output belongs to --input; one pair is printed")
-    predictor = Predictor.load(options.model)
     if one:
-        _predict_one(predictor, options)
+        _predict_one(Predictor.load(options.model), options)
         return
     if options.output is None:
         raise ClaimstanceError("--input is given without --output; name the file to write, such as --output out.jsonl")
     if options.claim is not None:
         raise ClaimstanceError("--claim belongs to --quote; the rows of --input carry their own claims")
-    if Path(options.input).resolve() == Path(options.output).resolve():
-        raise ClaimstanceError(f"{options.output}: is the input as well; name another file to write")
-    rows = progress(_labelled(predictor, options.input), "predicting")
-    count = write_json_lines(options.output, rows)
-    print(f"{count} pairs labelled: {options.output}")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        counts = predict_file(
+            options.model,
+            options.input,
+            options.output,
+            columns=parse_columns(options.columns, SIDES),
+            on_error=options.on_error,
+            rejects=options.rejects,
+            workers=options.workers,
+            resume=options.resume,
+            overwrite=options.overwrite,
+            progress=lambda total: meter("predicting", total),
+        )
+    except Interrupted as interrupt:
+        words = [word for word in options.words if word not in ("--resume", "--overwrite")]
+        raise KeyboardInterrupt(
+            f"; {interrupt}; go on with: {shlex.join(['claimstance', *words, '--resume'])}"
+        ) from None
+    print(f"{counts.rows} pairs labelled: {options.output}")
+    if options.on_error == "skip":
+        print(f"{counts.rejected} rows left out: {counts.rejects}")
 
 
 def _predict_one(predictor: Predictor, options: argparse.Namespace) -> None:
@@ -121,32 +156,6 @@ def _explain(options: argparse.Namespace) -> None:
     found = explain(predictor, options.quote, options.claim or "", options.method)
     print(f"{_shown(found.prediction)}   confidence {found.prediction.confidence:.2f}")
     print_explanation(found)
-
-
-def _labelled(predictor: Predictor, path: str) -> Iterator[dict[str, Any]]:
-    rows = iter(read_json_lines(path))
-    while batch := list(itertools.islice(rows, _BATCH)):
-        texts = [_texts_of(row, f"{path}:{number}", predictor.manifest.inputs) for number, row in batch]
-        for (number, row), prediction in zip(batch, predictor.predict(texts), strict=True):
-            fields = prediction_fields(prediction)
-            taken = [name for name in fields if name in row]
-            if taken:
-                raise RecordError(
-                    f"{path}:{number}: field {taken[0]!r} is one that a prediction adds; rename it in the input"
-                )
-            yield {**row, **fields}
-
-
-def _texts_of(row: dict[str, Any], where: str, inputs: str) -> tuple[str, str]:
-    texts = []
-    for name in ("quote",) if inputs == "quote" else ("quote", "claim"):
-        value = row.get(name)
-        if name not in row:
-            raise RecordError(f"{where}: field {name!r} is missing, expected the fields quote and claim")
-        if not isinstance(value, str) or not value.strip():
-            raise RecordError(f"{where}: {name} is {json.dumps(value, ensure_ascii=False)}, expected a text")
-        texts.append(value)
-    return texts[0], texts[1] if len(texts) > 1 else ""
 
 
 def prediction_fields(prediction: Prediction) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
@@ -12,6 +13,7 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
+    TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -62,6 +64,27 @@ def counter(label: str, done: int, total: int) -> Iterator[tuple[Callable[[int, 
             lambda done, note: bar.update(task, completed=done, description=note),
             lambda line: bar.console.print(line, highlight=False, markup=False),
         )
+
+
+@contextlib.contextmanager
+def meter(label: str, total: int) -> Iterator[Callable[[int, int], None]]:
+    """Show on standard error how much of a file is read, how many rows a second that is, and how long is left.
+
+    Yields:
+        A function to call with the place reached, of ``total``, and the rows done in this run.
+    """
+    columns = (
+        *(TextColumn(label), BarColumn(), TaskProgressColumn(), TextColumn("{task.description}")),
+        *(TimeElapsedColumn(), TimeRemainingColumn()),
+    )
+    with Progress(*columns, console=console(stderr=True)) as bar:
+        task, begun = bar.add_task("", total=total), time.monotonic()
+
+        def report(place: int, rows: int) -> None:
+            rate = rows / max(time.monotonic() - begun, 1e-3)
+            bar.update(task, completed=place, description=f"{rows:,} rows, {rate:,.0f} rows/s")
+
+        yield report
 
 
 def _columns(label: str) -> tuple[ProgressColumn, ...]:

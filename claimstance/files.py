@@ -9,7 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, BinaryIO
 
 from claimstance.errors import ClaimstanceError
 
@@ -29,33 +29,62 @@ def read_lines(path: str | os.PathLike[str]) -> Iterator[str]:
     Raises:
         ClaimstanceError: the file is missing, a folder, empty, or has a line that is not UTF-8.
     """
-    path = Path(path)
     number = 0
-    try:
-        with open(path, "rb") as handle:
+    with opened(path) as handle:
+        try:
             for number, raw in enumerate(handle, start=1):
                 yield raw.decode("utf-8-sig" if number == 1 else "utf-8")
-    except FileNotFoundError:
-        raise ClaimstanceError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise ClaimstanceError(f"{path}: is a folder, expected a file") from None
-    except UnicodeDecodeError as error:
-        raise ClaimstanceError(
-            f"{path}:{number}: not UTF-8 ({error.reason} at byte {error.start} of the line); "
-            f"convert the file, for example with: iconv -f WINDOWS-1256 -t UTF-8"
-        ) from None
+        except UnicodeDecodeError as error:
+            raise ClaimstanceError(f"{path}:{number}: {not_utf8(error)}") from None
     if number == 0:
         raise ClaimstanceError(f"{path}: the file is empty")
 
 
 @contextlib.contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[IO[str]]:
-    """Open a text file that takes the place of ``path`` only when the block ends without an error."""
+def opened(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Open a file to read its bytes.
+
+    Raises:
+        ClaimstanceError: the file is missing, a folder, or not ours to read.
+    """
+    try:
+        handle = open(path, "rb")  # noqa: SIM115, closed below; errors of the caller are not those of opening
+    except FileNotFoundError:
+        raise ClaimstanceError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise ClaimstanceError(f"{path}: is a folder, expected a file") from None
+    except PermissionError:
+        raise ClaimstanceError(f"{path}: may not be read; change its permissions, or run as another user") from None
+    with handle:
+        yield handle
+
+
+def not_utf8(error: UnicodeDecodeError) -> str:
+    """Say what is wrong with a line, and how to convert its file."""
+    return (
+        f"not UTF-8 ({error.reason} at byte {error.start} of the line); "
+        f"convert the file, for example with: iconv -f WINDOWS-1256 -t UTF-8"
+    )
+
+
+def check_replaceable(path: str | os.PathLike[str]) -> None:
+    """Check that a plain file can be written under this name.
+
+    Raises:
+        ClaimstanceError: its folder is missing, or something else than a plain file has the name.
+    """
     path = Path(path)
     if not path.parent.is_dir():
         raise ClaimstanceError(f"{path}: the folder {path.parent} does not exist; create it first")
     if path.exists() and not path.is_file():
         raise ClaimstanceError(f"{path}: is a folder or a device, expected the name of a plain file to write")
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[IO[str]]:
+    """Open a text file that takes the place of ``path`` only when the block ends without an error."""
+    check_replaceable(path)
+    path = Path(path)
     handle = tempfile.NamedTemporaryFile(  # noqa: SIM115, closed below, before it is renamed
         "w", encoding="utf-8", newline="\n", dir=path.parent, prefix=f".{path.name}.", delete=False
     )

@@ -39,7 +39,7 @@ class Predictor:
     def __init__(self, bundle: AnyBundle) -> None:
         self.bundle = bundle
         self.model = open_model(bundle)
-        self._is_stance = np.array([label != self.manifest.abstain_label for label in self.manifest.labels])
+        self._stances = np.flatnonzero([label != self.manifest.abstain_label for label in self.manifest.labels])
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Self:
@@ -77,13 +77,20 @@ class Predictor:
 
     def decide(self, probabilities: np.ndarray) -> list[Prediction]:
         """Turn a table of probabilities (n × k) into predictions, abstaining below the model's threshold."""
-        labels, stances = self.manifest.labels, np.flatnonzero(self._is_stance)
-        likeliest = stances[probabilities[:, stances].argmax(axis=1)] if len(probabilities) else stances[:0]
-        confidence = probabilities[np.arange(len(probabilities)), likeliest]
-        names = np.array([*labels, None], dtype=object)
-        taken = names[np.where(confidence >= self.manifest.threshold, likeliest, len(labels))]
+        labels = self.manifest.labels
+        chosen, confidence = self.choose(probabilities)
+        # The last stands for what the model abstains from, whose index is -1.
+        names = (*labels, None)
+        stances = [names[index] for index in chosen.tolist()]
         by_label = map(dict, map(zip, itertools.repeat(labels), probabilities.tolist()))
-        return list(map(Prediction._make, zip(taken.tolist(), confidence.tolist(), by_label, strict=True)))
+        return list(map(Prediction._make, zip(stances, confidence.tolist(), by_label, strict=True)))
+
+    def choose(self, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the index of every pair's stance in ``manifest.labels``, -1 where the model abstains, and the confidence,
+        the probability of the likeliest stance (n each) of a table of probabilities (n × k)."""
+        best = self._stances[np.take(probabilities, self._stances, axis=1).argmax(axis=1)]
+        confidence = probabilities[np.arange(len(best)), best]
+        return np.where(confidence >= self.manifest.threshold, best, -1), confidence
 
     def _texts(self, pairs: Iterable[Pair | tuple[str, str] | str]) -> tuple[list[str], list[str]]:
         quotes, claims = [], []

@@ -20,7 +20,9 @@ NONE = "none"
 
 LABELS = (*STANCES, NONE)
 
-_SURROGATE = re.compile(r"[\ud800-\udfff]")
+SURROGATE = re.compile(r"[\ud800-\udfff]")
+"""Half a character: JSON can escape it, UTF-8 has no bytes for it."""
+
 REQUIRED = ("id", "event", "topic", "lang", "claim", "quote", "speaker", "stance")
 
 
@@ -113,21 +115,32 @@ def read_json_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, dict[st
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise RecordError(
-                f"{path}:{number}: broken JSON at column {error.colno} ({error.msg}), expected one object a line"
-            ) from None
-        except ValueError as error:
-            raise RecordError(f"{path}:{number}: {error}, expected one object of texts a line") from None
-        except RecursionError:
-            raise RecordError(f"{path}:{number}: JSON nested too deeply, expected one flat object a line") from None
-        if not isinstance(row, dict):
-            raise RecordError(f'{path}:{number}: {_shown(row)}, expected a JSON object such as {{"quote": …}}')
+            row = parse_object(line)
+        except RecordError as error:
+            raise RecordError(f"{path}:{number}: {error}") from None
         seen = True
         yield number, row
     if not seen:
         raise RecordError(f"{path}: the file holds no record")
+
+
+def parse_object(line: str) -> dict[str, Any]:
+    """Return the object of one line of a JSONL file.
+
+    Raises:
+        RecordError: the line is no JSON object; the message lacks the place, which the caller knows.
+    """
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise RecordError(f"broken JSON at column {error.colno} ({error.msg}), expected one object a line") from None
+    except ValueError as error:
+        raise RecordError(f"{error}, expected one object of texts a line") from None
+    except RecursionError:
+        raise RecordError("JSON nested too deeply, expected one flat object a line") from None
+    if not isinstance(row, dict):
+        raise RecordError(f'{_shown(row)}, expected a JSON object such as {{"quote": …}}')
+    return row
 
 
 def write_json_lines(path: str | os.PathLike[str], rows: Iterable[dict[str, Any]]) -> int:
@@ -135,13 +148,18 @@ def write_json_lines(path: str | os.PathLike[str], rows: Iterable[dict[str, Any]
     count = 0
     with replacing(path) as handle:
         for row in rows:
-            text = json.dumps(row, ensure_ascii=False)
-            if _SURROGATE.search(text):
-                # Half a character cannot be written as UTF-8, but escaped it comes through as it was read.
-                text = json.dumps(row)
-            handle.write(text + "\n")
+            handle.write(json_text(row) + "\n")
             count += 1
     return count
+
+
+def json_text(value: Any) -> str:
+    """Return JSON that can be written as UTF-8, letters as letters; what JSON has no kind for is written as text."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    if SURROGATE.search(text):
+        # Half a character cannot be written as UTF-8, but escaped it comes through as it was read.
+        text = json.dumps(value, default=str)
+    return text
 
 
 def _shown(value: object) -> str:

@@ -244,34 +244,6 @@ def rows_of_lines(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_bytes().decode("utf-8").rstrip("\n").split("\n")]
 
 
-@pytest.mark.parametrize("old", ["old", None])
-def test_ctrl_c_in_the_middle_leaves_no_partial_file(
-    old: str | None,
-    folder: Path,
-    model_folder: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    (folder / "in.jsonl").write_text(GOOD * 1500, encoding="utf-8")
-    if old is not None:
-        (folder / "out.jsonl").write_text(old, encoding="utf-8")
-    before, predict, calls = sorted(os.listdir(folder)), Predictor.predict, []
-
-    def interrupted(self: Predictor, pairs):
-        calls.append(sorted(os.listdir(folder)))
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return predict(self, pairs)
-
-    monkeypatch.setattr(Predictor, "predict", interrupted)
-    arguments = ["--input", str(folder / "in.jsonl"), "--output", str(folder / "out.jsonl")]
-    assert main(["predict", "--model", str(model_folder), *arguments]) == 130
-    assert len(calls) == 2 and len(calls[1]) == len(before) + 1, "writing had begun"
-    assert "claimstance: interrupted" in capsys.readouterr().err
-    assert sorted(os.listdir(folder)) == before
-    assert old is None or (folder / "out.jsonl").read_text(encoding="utf-8") == old
-
-
 def test_one_pair_prints_its_stance_and_every_probability(
     unsure: Path, few_pairs: list[Pair], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,7 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from claimstance.errors import ClaimstanceError
 from claimstance.tables import KINDS, parse_columns, read_rows
@@ -25,7 +27,10 @@ TEXTS = [
 
 
 def write(path: Path, rows: list[dict[str, str]], bom: bool = False, ends: str = "\n") -> Path:
-    """Write rows as a file of the kind that the path's ending says."""
+    """Write rows as a file of the kind that the path's ending says; Parquet has neither marks nor ends of lines."""
+    if path.suffix == ".parquet":
+        parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+        return path
     with open(path, "w", encoding="utf-8-sig" if bom else "utf-8", newline="") as handle:
         if path.suffix == ".jsonl":
             handle.writelines(json.dumps(row, ensure_ascii=False) + ends for row in rows)
