@@ -51,7 +51,7 @@ class Pair:
         for field in fields(self):
             value = getattr(self, field.name)
             if not isinstance(value, str):
-                raise RecordError(f"{field.name} is {_shown(value)}, expected a text")
+                raise RecordError(f"{field.name} is {shown(value)}, expected a text")
             if field.name in REQUIRED and not value.strip():
                 raise RecordError(f"{field.name} is empty, expected a text")
         if self.stance not in LABELS:
@@ -123,7 +123,7 @@ def read_json_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, dict[st
         except RecursionError:
             raise RecordError(f"{path}:{number}: JSON nested too deeply, expected one flat object a line") from None
         if not isinstance(row, dict):
-            raise RecordError(f'{path}:{number}: {_shown(row)}, expected a JSON object such as {{"quote": …}}')
+            raise RecordError(f'{path}:{number}: {shown(row)}, expected a JSON object such as {{"quote": …}}')
         seen = True
         yield number, row
     if not seen:
@@ -144,7 +144,7 @@ def write_json_lines(path: str | os.PathLike[str], rows: Iterable[dict[str, Any]
     return count
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     kinds = {
         dict: "an object",
         list: "a list",
