@@ -17,8 +17,9 @@ from starlette.responses import Response
 
 from claimstance.predictor import Prediction
 from claimstance.service import schemas
-from claimstance.service.articles import described, stances_to, statements_of
+from claimstance.service.articles import described, pairs_of, statements_of
 from claimstance.service.current import CurrentModel, LoadedModel
+from claimstance.service.gathering import Gathering
 from claimstance.service.guard import Guard
 from claimstance.service.limits import Limits
 from claimstance.service.measures import CONTENT_TYPE, Measures
@@ -51,6 +52,7 @@ class Service:
         self.measures = Measures()
         self.current = CurrentModel(bundle, self.measures)
         self.workers = Workers(limits.threads, "claimstance-predict")
+        self.gathering = Gathering(self.workers)
         self.closing = False
 
     def close(self) -> None:
@@ -115,14 +117,10 @@ def _add_work(app: FastAPI, service: Service) -> None:
         for index, pair in enumerate(pairs):
             _check_claim(model, pair.claim, "body.claim" if many is None else f"body.pairs[{index}].claim")
 
-        def work() -> tuple[list[Prediction], bytes]:
-            predictions = model.predictor.predict([(pair.quote, pair.claim or "") for pair in pairs])
-            shown = [prediction._asdict() for prediction in predictions]
-            return predictions, encoded({"model": model.described(), "predictions": shown})
-
-        predictions, content = await service.workers.run(work)
+        predictions = await service.gathering.predict(model, [(pair.quote, pair.claim or "") for pair in pairs])
         _count(service, request, predictions)
-        return Response(content, media_type=JSON)
+        shown = [prediction._asdict() for prediction in predictions]
+        return answer({"model": model.described(), "predictions": shown})
 
     @app.post(
         "/article",
@@ -136,7 +134,7 @@ def _add_work(app: FastAPI, service: Service) -> None:
         by_claim = []
         # One claim after the other, so that other requests get their turn and one that gave up ends.
         for claim in body.claims:
-            stances = await service.workers.run(stances_to, claim, statements, model.predictor)
+            stances = await service.gathering.predict(model, pairs_of(statements, claim))
             _count(service, request, stances)
             by_claim.append(stances)
 

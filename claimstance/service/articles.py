@@ -14,9 +14,9 @@ def statements_of(text: str, predictor: Predictor) -> list[Statement]:
     return read_statements(text, predictor.lexicon)
 
 
-def stances_to(claim: str, statements: Sequence[Statement], predictor: Predictor) -> list[Prediction]:
-    """Return what the model says of every statement against one claim."""
-    return predictor.predict([(statement.text, claim) for statement in statements])
+def pairs_of(statements: Sequence[Statement], claim: str) -> list[tuple[str, str]]:
+    """Return the pairs of quote and claim that the model labels, one a statement."""
+    return [(statement.text, claim) for statement in statements]
 
 
 def described(statement: Statement, stances: Sequence[Prediction]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from claimstance.bundle import bundle_digest
+from claimstance.bundle import ENCODER, bundle_digest, manifests_of
 from claimstance.errors import BundleError
 from claimstance.predictor import Predictor
 from claimstance.service.measures import Measures
@@ -24,6 +24,11 @@ class LoadedModel:
 
     predictor: Predictor
     digest: str
+
+    @property
+    def same_in_any_batch(self) -> bool:
+        """Whether a pair gets the same probabilities whatever is labelled with it; an encoder's differ by rounding."""
+        return all(manifest.kind != ENCODER for manifest in manifests_of(self.predictor.bundle))
 
     def described(self) -> dict[str, Any]:
         """Return what every answer says of the model that gave it."""
