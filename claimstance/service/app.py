@@ -71,6 +71,7 @@ def build_app(bundle: str | os.PathLike[str], limits: Limits, reload_every: floa
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        service.closing = False
         watch = asyncio.create_task(service.current.watch(reload_every))
         yield
         service.close()

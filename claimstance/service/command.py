@@ -18,6 +18,7 @@ from claimstance.service.limits import MOST_CLAIMS, Limits
 _GRACE_S = 10.0
 _KEEP_ALIVE_S = 15
 _BACKLOG = 1024
+_LAST_PORT = 65_535
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -97,14 +98,19 @@ def serve(options: argparse.Namespace) -> None:
 
 
 def _listen(host: str, port: int) -> socket.socket:
+    # With the protocol named, or asyncio leaves Nagle's algorithm on and every answer takes 40 ms.
+    listener = None
     try:
+        if not 0 <= port <= _LAST_PORT:
+            raise OSError(f"ports are 0 to {_LAST_PORT}")
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        # With the protocol named, or asyncio leaves Nagle's algorithm on and every answer takes 40 ms.
         listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
         listener.listen(_BACKLOG)
-    except (OSError, OverflowError, UnicodeError) as error:
+    except (OSError, UnicodeError) as error:
+        if listener is not None:
+            listener.close()
         raise ClaimstanceError(f"{host}:{port}: cannot listen there ({error}); name another --host or --port") from None
     if not ipaddress.ip_address(listener.getsockname()[0]).is_loopback:
         print(

@@ -12,6 +12,9 @@ from claimstance.service.limits import MOST_CLAIMS, Limits
 from claimstance.service.refusals import JSON, UNION_TAGS
 
 _QUOTE, _CLAIM = "نفى الوزير وصول أي شحنة ملوثة إلى المرفأ.", "وصلت شحنة ملوثة إلى المرفأ."
+_NOT_BLANK = r"[^\t-\r\x1c- \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
+"""What ``str.strip`` leaves, spelled out: languages differ in what ``\\s`` is."""
+
 _OTHER = "أكد مدير المختبر أن الشحنة التي وصلت ملوثة."
 
 
@@ -129,8 +132,7 @@ def bodies(limits: Limits) -> Bodies:
 
 
 def _text_of(most: int) -> Any:
-    # The pattern says in the description what the validator checks: Python and JSON Schema differ in what a space is.
-    described = Field(min_length=1, max_length=most, json_schema_extra={"pattern": r"\S"})
+    described = Field(min_length=1, max_length=most, json_schema_extra={"pattern": _NOT_BLANK})
     return Annotated[str, described, AfterValidator(_not_blank)]
 
 
