@@ -19,6 +19,7 @@ from claimstance.errors import BundleError, ClaimstanceError
 from claimstance.predictor import Prediction, Predictor
 from claimstance.records import Pair
 from claimstance.service import Limits, create_app
+from claimstance.service.refusals import encoded
 
 QUOTE, CLAIM = "نفى مدير المرفأ وصول أي شحنة ملوثة.", "وصلت شحنة قمح ملوثة إلى المرفأ."
 ONE = {"quote": QUOTE, "claim": CLAIM}
@@ -133,6 +134,11 @@ def test_a_wrong_body_is_refused_by_what_where_and_expected(
     assert (response.status_code, error["code"], error["where"]) == (status, code, where)
     for word in words:
         assert word in error["message"]
+
+
+def test_half_a_character_in_an_answer_is_escaped() -> None:
+    content = {"where": "body.\ud800", "text": "قمح 🙂"}
+    assert json.loads(encoded(content).decode("utf-8")) == content
 
 
 def pairs_of(count: int, last: str = QUOTE) -> dict[str, Any]:

@@ -160,12 +160,12 @@ def test_a_body_is_refused_while_it_streams_whatever_it_says_of_its_length(
 ) -> None:
     app = create_app(model_folder, limits=Limits(max_body=20_000))
     headers = {} if length is None else {"content-length": length}
-    status, answer, taken = exchange(app, itertools.repeat(b"x" * 1_000_000), headers)
+    status, answer, taken = exchange(app, itertools.repeat(b"x" * 1_000_000, 200), headers)
     assert (status, json.loads(answer)["error"]["code"]) == (413, "body_too_large")
     assert 0 < taken < 100, "what still comes is thrown away for a while, and then no more"
     assert 'claimstance_requests_total{route="/predict",status="413"} 1.0' in app.state.service.measures.text().decode()
     asked_first = exchange(
-        app, itertools.repeat(b"x" * 1_000_000), {"expect": "100-continue", "content-length": "30000"}
+        app, itertools.repeat(b"x" * 1_000_000, 200), {"expect": "100-continue", "content-length": "30000"}
     )
     assert (asked_first[0], asked_first[2]) == (413, 0)
 

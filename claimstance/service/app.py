@@ -117,7 +117,6 @@ def _add_work(app: FastAPI, service: Service) -> None:
         pairs = [body] if many is None else many
         for index, pair in enumerate(pairs):
             _check_claim(model, pair.claim, "body.claim" if many is None else f"body.pairs[{index}].claim")
-
         predictions = await service.gathering.predict(model, [(pair.quote, pair.claim or "") for pair in pairs])
         _count(service, request, predictions)
         shown = [prediction._asdict() for prediction in predictions]

@@ -56,15 +56,13 @@ def encoded(content: Any) -> bytes:
     return text.encode("utf-8", "backslashreplace")
 
 
-def refused(request: Request, refusal: Exception) -> Response:
+def refused(request: Request, refusal: Refusal) -> Response:
     """Answer a Refusal that an endpoint raised."""
-    assert isinstance(refusal, Refusal)
     return refusal.response()
 
 
-def refused_body(request: Request, error: Exception) -> Response:
+def refused_body(request: Request, error: RequestValidationError) -> Response:
     """Answer a body that is not JSON, or not of the kind that was expected; the first thing wrong is named."""
-    assert isinstance(error, RequestValidationError)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != JSON and not kind.endswith("+json"):
         message = f"the content-type is {kind or 'left out'}, expected {JSON}"
@@ -72,9 +70,8 @@ def refused_body(request: Request, error: Exception) -> Response:
     return _of_validation(error.errors()[0]).response()
 
 
-def refused_by_router(request: Request, error: Exception) -> Response:
+def refused_by_router(request: Request, error: HTTPException) -> Response:
     """Answer what the router refuses by itself: unknown paths, wrong methods, bodies that cannot be read."""
-    assert isinstance(error, HTTPException)
     path = request.scope["path"]
     if error.status_code == 404:
         paths = sorted({route.path for route in request.app.routes})

@@ -155,7 +155,7 @@ def answers(kind: type[BaseModel], example: str, *refusals: int) -> dict[int | s
             "description": what,
             "content": {JSON: {"examples": {code: {"value": error}}}},
         }
-        if status == 503 and code == "busy":
+        if code == "busy":
             described[status]["headers"] = {
                 "retry-after": {"description": "Seconds to wait", "schema": {"type": "integer"}}
             }
