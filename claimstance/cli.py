@@ -1,4 +1,4 @@
-"""The command ``claimstance``: stances from an exported model, for one pair, a file of pairs, or an article; and why."""
+"""The command ``claimstance``: stances from an exported model, for a pair, a file, an article, or over HTTP; and why."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from claimstance.errors import ClaimstanceError
 from claimstance.explanation import METHODS, explain
 from claimstance.files import read_text
 from claimstance.predictor import Prediction, Predictor
+from claimstance.service import command as service_command
 from claimstance.tables import KINDS, parse_columns
 
 
@@ -90,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     article.add_argument("--model", required=True, metavar="DIR", help="exported model, such as exports/champion")
     article.add_argument("--claim", required=True, help="the claim to hold the sentences against")
     article.set_defaults(run=_article)
+    service_command.add_options(commands.add_parser("serve", help="answer over HTTP; needs the extra serve"))
     return parser
 
 

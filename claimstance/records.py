@@ -53,7 +53,7 @@ class Pair:
         for field in fields(self):
             value = getattr(self, field.name)
             if not isinstance(value, str):
-                raise RecordError(f"{field.name} is {_shown(value)}, expected a text")
+                raise RecordError(f"{field.name} is {shown(value)}, expected a text")
             if field.name in REQUIRED and not value.strip():
                 raise RecordError(f"{field.name} is empty, expected a text")
         if self.stance not in LABELS:
@@ -139,7 +139,7 @@ def parse_object(line: str) -> dict[str, Any]:
     except RecursionError:
         raise RecordError("JSON nested too deeply, expected one flat object a line") from None
     if not isinstance(row, dict):
-        raise RecordError(f'{_shown(row)}, expected a JSON object such as {{"quote": …}}')
+        raise RecordError(f'{shown(row)}, expected a JSON object such as {{"quote": …}}')
     return row
 
 
@@ -162,7 +162,7 @@ def json_text(value: Any) -> str:
     return text
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     kinds = {
         dict: "an object",
         list: "a list",

@@ -70,7 +70,9 @@ def test_the_wheel_holds_the_runtime_and_nothing_else(wheel: Path, root: Path) -
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     inside = sorted(name for name in names if ".dist-info/" not in name)
-    assert inside == sorted(f"claimstance/{path.name}" for path in (root / "claimstance").glob("*.py"))
+    files = (path.relative_to(root) for path in (root / "claimstance").rglob("*.*") if path.suffix != ".pyc")
+    assert inside == sorted(path.as_posix() for path in files)
+    assert "claimstance/service/page/index.html" in inside
     assert {name.split("/")[0].rpartition(".")[2] for name in names} == {"claimstance", "dist-info"}
 
 
