@@ -174,7 +174,7 @@ class FeatureExtractor:
         table, row = self.vocabulary.look_up(words)
         reading = Reading(**{name: np.take(column, row) for name, column in vars(table.reading).items()})
         alignment, senses = align(words, reading, table.spelling, row, len(quotes)), self.thesaurus.read(words)
-        idf = np.take(self.steps_of_idf, idfslots_of(reading))
+        idf = np.take(self.steps_of_idf, idf_slots(reading))
         return PairView(words, reading, alignment, len(quotes), table, row, idf, senses, relate(senses, alignment))
 
 
@@ -190,6 +190,6 @@ def slots_of(family: str, index: int | np.ndarray, hashes: np.ndarray) -> np.nda
     return (mix(hashes + number * _SALT) >> np.uint64(48)).astype(np.int64)
 
 
-def idfslots_of(reading: Reading) -> np.ndarray:
+def idf_slots(reading: Reading) -> np.ndarray:
     """Return where each word's inverse document frequency stands in the idf table."""
     return (reading.stem >> np.uint64(48)).astype(np.int64)

@@ -14,7 +14,7 @@ import numpy as np
 
 from claimstance import formulas
 from claimstance.alignment import CLAIM, LONGEST, QUOTE, SIMILAR
-from claimstance.families import MOST_CUES, MOST_QUESTIONS, RUNS
+from claimstance.families import MOST_CUES, MOST_QUESTIONS, RUNS, STATES
 from claimstance.lexicon import CUE_CLASSES, FUNCTION, NUMBER
 from claimstance.view import COMPOSING, NO_CONTENT, OPEN, RATIFYING, TURNING
 from claimstance.vocabulary import WordTable
@@ -24,11 +24,13 @@ _SIMILAR = SIMILAR * formulas.STEPS
 
 class Word:
     """What is known of one word, as plain numbers; ``grams`` joins both sets of its spelling, ``cues`` are the indices of its
-    cue classes, ``piece`` and ``index`` say where it was read."""
+    cue classes, ``piece`` and ``index`` say where it was read, ``weights`` what a model weighs it with in each state, once
+    that was asked."""
 
     __slots__ = (
         "classes", "comparable", "content", "continues", "cues", "grams", "idf", "index", "kin", "lemma", "lowest",
-        "number", "opening", "opens", "opposite", "paired", "piece", "row", "size", "spelled", "stem", "weight",
+        "number", "opening", "opens", "opposite", "paired", "piece", "row", "size", "spelled", "stem",
+        "weight", "weights",
     )  # fmt: skip
 
     def __init__(self, table: WordTable, row: int, idf: np.ndarray, piece: str, index: int) -> None:
@@ -51,6 +53,7 @@ class Word:
         self.number = bool(self.classes & NUMBER)
         cues = self.classes & (FUNCTION - 1)
         self.lowest = cues & -cues
+        self.weights: list[list[float] | None] = [None] * STATES
         self.cues = [index for index in range(len(CUE_CLASSES)) if cues >> index & 1]
 
 
@@ -88,9 +91,9 @@ class OnePair:
             word = self.words[QUOTE][at]
             grams, size = word.grams, word.size
             for other, other_grams, other_size in others:
-                bits = (grams & other_grams).bit_count()
-                if bits:
-                    steps = round(2 * formulas.STEPS * bits / (size + other_size))
+                common = grams & other_grams
+                if common:
+                    steps = round(2 * formulas.STEPS * common.bit_count() / (size + other_size))
                     if steps > of_quote[at]:
                         of_quote[at] = steps
                     if steps > of_claim[other]:
@@ -211,10 +214,9 @@ class OnePair:
     def states(self) -> Iterator[tuple[Word, int]]:
         """Yield every word with its state."""
         for side, words in enumerate(self.words):
-            yield from (
-                (word, 3 * side + aligned + exact)
-                for word, aligned, exact in zip(words, self.aligned[side], self.exact[side], strict=True)
-            )
+            first = 3 * side
+            for word, aligned, exact in zip(words, self.aligned[side], self.exact[side], strict=True):
+                yield word, first + aligned + exact
 
     def unmet(self, side: int) -> list[Word]:
         """Return the words of one side that nothing answers to."""

@@ -5,13 +5,14 @@ Pieces of text between spaces are remembered with their words, since news repeat
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 from claimstance import formulas
-from claimstance.families import CELLS, SWAPPED_WORDS, cue_hashes, run_hash, swap_hash
+from claimstance.families import CELLS, RUNS, SWAPPED_WORDS, cue_hashes, run_hash, swap_hash
 from claimstance.features import MEANINGS, STATES, FeatureExtractor, slots_of
 from claimstance.lexicon import LONGEST_PHRASE
 from claimstance.one_pair import OnePair, Side, Word
@@ -68,9 +69,10 @@ class SingleScorer:
         cells: Mapping[str, np.ndarray],
     ) -> None:
         self._extractor, self._vocabulary = extractor, extractor.vocabulary
-        self._dense, self._intercept, self._sparse, self._cells = dense, intercept, sparse, cells
+        self._dense, self._intercept, self._sparse = dense, intercept, sparse
+        self._cells = {family: rows.tolist() for family, rows in cells.items()}
+        self._outline: dict[tuple, list[float]] = {}
         self._memory = _Memory(self._vocabulary.table)
-        self._outline: dict[tuple, list[int]] = {}
 
     @staticmethod
     def serves(extractor: FeatureExtractor) -> bool:
@@ -90,47 +92,47 @@ class SingleScorer:
         return None if None in sides else self._weigh(memory.table, OnePair(*sides))
 
     def _weigh(self, table: WordTable, pair: OnePair) -> np.ndarray:
-        columns, scores, labels = [], self._intercept, self._intercept.size
+        """Add up what features weigh: numbers by label for the sparse ones, an array for the dense ones."""
+        columns: list[float] = []
+        weights = [word.weights[state] or self._weigh_word(table, word, state) for word, state in pair.states()]
         for family, value in self._extractor.values.items():
             if family in _DENSE:
                 columns += _DENSE[family](pair)
             if family in self._cells:
-                rows = CELLS[family][0].rows_of_one(_CELL_PARTS[family](pair))
-                scores = scores + np.take(self._cells[family], rows, axis=0).sum(axis=0)
-            if family in ("swaps", "outline"):
-                slots = _swaps(pair) if family == "swaps" else self._slots_of_outline(pair)
-                if len(slots):
-                    scores = scores + np.take(self._sparse, slots, axis=0).sum(axis=0) * value
-        rows = [STATES * word.row + state for word, state in pair.states()]
-        if rows:
-            scores = scores + np.take(table.values.reshape(-1, labels), rows, axis=0).sum(axis=0)
-        return scores + formulas.rounded(np.array(columns, dtype=np.float64)) @ self._dense
+                by_row = self._cells[family]
+                weights += [by_row[row] for row in CELLS[family][0].rows_of_one(_CELL_PARTS[family](pair))]
+            if family == "swaps":
+                weights.append((value * np.take(self._sparse, _swaps(pair), axis=0).sum(axis=0)).tolist())
+            if family == "outline":
+                weights += [self._outline.get(name) or self._weigh_outline(name, value) for name in pair.outline()]
+        scores = self._intercept + formulas.rounded(np.array(columns, dtype=np.float64)) @ self._dense
+        return scores + [sum(of_label) for of_label in zip(*weights, strict=True)] if weights else scores
 
-    def _slots_of_outline(self, pair: OnePair) -> list[int]:
-        slots = []
-        for name in pair.outline():
-            found = self._outline.get(name)
-            if found is None:
-                if len(self._outline) >= _MOST_PIECES:
-                    self._outline.clear()
-                found = self._outline[name] = _outline(*name)
-            slots += found
-        return slots
+    def _weigh_word(self, table: WordTable, word: Word, state: int) -> list[float]:
+        values = word.weights[state] = table.values[word.row].reshape(STATES, -1)[state].tolist()
+        return values
+
+    def _weigh_outline(self, name: tuple, value: float) -> list[float]:
+        if len(self._outline) >= _MOST_PIECES:
+            self._outline.clear()
+        weights = self._outline[name] = (value * self._sparse[_outline(*name)].sum(axis=0)).tolist()
+        return weights
 
     def _read(self, memory: _Memory, text: str) -> Side | None:
         """Read a text piece by piece; None where a piece may be read otherwise together with the others."""
         words: list[Word] = []
         clauses: list[int] = []
         marks = questions = 0
-        in_phrases, opens = False, False
+        opens = in_phrases = False
         for part in text.split(" "):
             piece = memory.pieces.get(part) or self._learn(memory, part)
+            for word in piece.words:
+                if opens and word.continues:
+                    in_phrases = True
+                opens = word.opens
+                words.append(word)
             if piece.needs_composing:
                 return None
-            for word in piece.words:
-                in_phrases = in_phrases or (opens and word.continues)
-                opens = word.opens
-            words += piece.words
             clauses += [marks + clause for clause in piece.clauses] if marks else piece.clauses
             marks += piece.marks
             questions += piece.questions
@@ -155,7 +157,7 @@ class SingleScorer:
     def _with_phrases(self, memory: _Memory, words: list[Word]) -> list[Word]:
         """Put the phrases of a text in place of its words: of two that overlap the longer, or else the earlier."""
         found = []
-        for at, (word, following) in enumerate(zip(words, words[1:], strict=False)):
+        for at, (word, following) in enumerate(itertools.pairwise(words)):
             if word.opens and following.continues:
                 window = words[at : at + LONGEST_PHRASE]
                 rows = tuple([each.row for each in window])
@@ -201,10 +203,9 @@ def _outline(kind: str, *parts: int) -> list[int]:
     """Return the slots of what ``OnePair.outline`` names."""
     arrays = [np.array([part]) for part in parts]
     if kind == "cue":
-        hashes, first = cue_hashes(*arrays), 0
-    else:
-        hashes, first = [run_hash(arrays[:-1], arrays[-1])], 1 + len(parts) - 1
-    return [int(slots_of("outline", first + index, each)[0]) for index, each in enumerate(hashes)]
+        return [int(slots_of("outline", index, each)[0]) for index, each in enumerate(cue_hashes(*arrays))]
+    # Behind the three kinds of cues come the runs, shortest first.
+    return [int(slots_of("outline", 3 + RUNS.index(len(parts) - 1), run_hash(arrays[:-1], arrays[-1]))[0])]
 
 
 _DENSE = {
