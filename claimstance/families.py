@@ -83,7 +83,7 @@ def _cues(view: PairView) -> np.ndarray:
 
 def _polarity(view: PairView) -> np.ndarray:
     """Signs: parity of the negations in the quote × parity in the claim (±1), plain and weighed by coverage."""
-    coverage = view.content_met[CLAIM].shares(formulas.ARRAYS)[-1]
+    coverage = view.content_met[CLAIM].coverage
     return formulas.rounded(np.array(formulas.polarity(view.composition, coverage), dtype=np.float64))
 
 

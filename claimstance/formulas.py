@@ -51,23 +51,39 @@ NUMBERS = Operations(min, max, int, _log_of_count)
 class Met(NamedTuple):
     """How much of one side of a pair the other meets, counted over some of its words.
 
-    ``size``: how many count; ``exact``, ``aligned``: how many of them have their stem, or count as met, on the other side;
-    ``similar``: the sum of their similarities; ``whole``: the sum of their idf; ``covered``: that of idf × similarity;
-    ``heaviest``: the largest idf among those that do not count as met.
+    ``size``: how many count; ``inexact``, ``unmet``: how many of them have not their stem, or nothing that counts as met, on the
+    other side; ``heaviest``: the largest idf among the unmet; ``shares``: of ``size`` what is exact, what counts as met, and the
+    sum of similarities, and of the sum of idf that of idf × similarity; 0 of 0.
     """
 
     size: Value
-    exact: Value
-    aligned: Value
-    similar: Value
-    whole: Value
-    covered: Value
+    inexact: Value
+    unmet: Value
     heaviest: Value
+    shares: tuple[Value, Value, Value, Value]
 
-    def shares(self, use: Operations) -> tuple[Value, Value, Value, Value]:
-        """Return the shares of ``size`` that are exact, aligned and similar, and that of ``whole`` that is covered; 0 of 0."""
-        size, whole = use.most(self.size, _NO_LESS), use.most(self.whole, _NO_LESS)
-        return self.exact / size, self.aligned / size, self.similar / size, self.covered / whole
+    @property
+    def coverage(self) -> Value:
+        """The last of the shares."""
+        return self.shares[-1]
+
+    @classmethod
+    def of(
+        cls,
+        use: Operations,
+        size: Value,
+        exact: Value,
+        aligned: Value,
+        similar: Value,
+        whole: Value,
+        covered: Value,
+        heaviest: Value,
+    ) -> Met:
+        """Make it of the numbers of words that count, are exact, count as met; the sums of similarities, of idf and of idf ×
+        similarity; and ``heaviest``."""
+        some, whole = use.most(size, _NO_LESS), use.most(whole, _NO_LESS)
+        shares = exact / some, aligned / some, similar / some, covered / whole
+        return cls(size, size - exact, size - aligned, heaviest, shares)
 
 
 class Numbers(NamedTuple):
@@ -113,10 +129,9 @@ def overlap(kinds: Sequence[Sides], numbers: Numbers, use: Operations) -> list[V
     """Coverage of quote and claim by each other, by each kind of counting; and numbers that agree or clash."""
     columns: list[Value] = []
     for sides in kinds:
-        quote, claim = shares = [met.shares(use) for met in sides]
-        for met, share in zip(sides, shares, strict=True):
-            unmet = met.size - met.aligned
-            columns += (*share, use.log1p(met.size), use.log1p(unmet), unmet == 0, met.heaviest)
+        for met in sides:
+            columns += (*met.shares, use.log1p(met.size), use.log1p(met.unmet), met.unmet == 0, met.heaviest)
+        quote, claim = (met.shares for met in sides)
         columns += [part * part for both in zip(quote, claim, strict=True) for part in both]
         columns += [one * other for one, other in zip(quote, claim, strict=True)]
         columns += [use.least(quote[-1], claim[-1]), use.most(quote[-1], claim[-1])]
@@ -129,9 +144,9 @@ def overlap_steps(kinds: Sequence[Sides], use: Operations) -> list[Value]:
     """How many words are not met, in steps, and how much is covered, in sixths: what OVERLAP_CELLS are made of."""
     steps = []
     for sides in kinds:
-        steps += [use.least(met.size - met.aligned, _MOST_UNMET) for met in sides]
-        steps += [use.least(met.size - met.exact, _MOST_UNMET) for met in sides]
-        steps += [use.whole(use.least(met.shares(use)[-1], 0.999) * 6) for met in sides]
+        steps += [use.least(met.unmet, _MOST_UNMET) for met in sides]
+        steps += [use.least(met.inexact, _MOST_UNMET) for met in sides]
+        steps += [use.whole(use.least(met.coverage, 0.999) * 6) for met in sides]
     return steps
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from claimstance.view import COMPOSING, NO_CONTENT, OPEN, RATIFYING, TURNING
 from claimstance.vocabulary import WordTable
 
 _SIMILAR = SIMILAR * formulas.STEPS
+_TWICE = 2 * formulas.STEPS
 
 
 class Word:
@@ -57,122 +57,144 @@ class Word:
         self.cues = [index for index in range(len(CUE_CLASSES)) if cues >> index & 1]
 
 
-class Side(NamedTuple):
-    """The words of a quote or a claim, the running number of each one's clause, and how many question marks it has."""
+class Side:
+    """A quote or a claim: its words, the running number of each one's clause, how many question marks it has; and what can be
+    said of it without the other side. Words are named by their index."""
 
-    words: list[Word]
-    clauses: list[int]
-    questions: int
+    __slots__ = (
+        "clauses", "comparable", "composing", "content", "counts", "heaviest", "kin", "numbers", "questions", "stems",
+        "weight", "whole", "words",
+    )  # fmt: skip
+
+    def __init__(self, words: list[Word], clauses: list[int], questions: int) -> None:
+        self.words, self.clauses, self.questions = words, clauses, questions
+        self.stems = {word.stem for word in words}
+        self.comparable = [at for at, word in enumerate(words) if word.comparable]
+        self.composing = [at for at, word in enumerate(words) if word.classes & COMPOSING]
+        self.numbers = [at for at, word in enumerate(words) if word.number]
+        self.kin = [at for at, word in enumerate(words) if word.kin]
+        self.content = sum([word.content for word in words])
+        self.whole, self.weight = sum([word.idf for word in words]), sum([word.weight for word in words])
+        self.heaviest = sorted(range(len(words)), key=lambda at: -words[at].idf)
+        self.counts = [0] * len(CUE_CLASSES)
+        for word in words:
+            for cue in word.cues:
+                self.counts[cue] = min(self.counts[cue] + 1, MOST_CUES)
 
 
 class OnePair:
-    """One pair as the feature families see it; ``exact`` and ``aligned`` say of the words of quote and claim how they are met,
-    ``similarity`` how near, in steps of 1/4,096."""
+    """One pair as the feature families see it.
+
+    ``near`` says of the words of quote and of claim that have anything like them on the other side how near it is, in steps of
+    1/4,096; ``exact`` which have their stem there.
+    """
 
     def __init__(self, quote: Side, claim: Side) -> None:
         self.sides = quote, claim
-        self.words = quote.words, claim.words
-        shared = {word.stem for word in quote.words} & {word.stem for word in claim.words}
-        self.exact = tuple([word.stem in shared for word in words] for words in self.words)
-        self.similarity = tuple([formulas.STEPS if exact else 0 for exact in each] for each in self.exact)
+        shared = quote.stems & claim.stems
+        self.exact = tuple(
+            {at for at, word in enumerate(side.words) if word.stem in shared} if shared else set()
+            for side in self.sides
+        )
+        self.near = tuple(dict.fromkeys(exact, formulas.STEPS) for exact in self.exact)
         self._compare_spellings()
-        self.aligned = tuple([steps >= _SIMILAR for steps in each] for each in self.similarity)
         self.kinds = tuple(zip(*(self._met(side) for side in (QUOTE, CLAIM)), strict=True))
-        self.claim_turned = sum(self._turning(CLAIM)) & 1
+        self.turning = self._turning(QUOTE)
+        self.claim_turned = len(self._turning(CLAIM)) & 1
 
     def _compare_spellings(self) -> None:
         quotes, claims = (
-            [at for at, word in enumerate(words) if word.comparable and not exact[at]][:most]
-            for words, exact, most in zip(self.words, self.exact, LONGEST, strict=True)
+            [(at, side.words[at].grams, side.words[at].size) for at in side.comparable if at not in exact][:most]
+            for side, exact, most in zip(self.sides, self.exact, LONGEST, strict=True)
         )
-        of_quote, of_claim = self.similarity
-        others = [(at, self.words[CLAIM][at].grams, self.words[CLAIM][at].size) for at in claims]
-        for at in quotes:
-            word = self.words[QUOTE][at]
-            grams, size = word.grams, word.size
-            for other, other_grams, other_size in others:
+        of_quote, of_claim = self.near
+        for at, grams, size in quotes:
+            for other, other_grams, other_size in claims:
                 common = grams & other_grams
                 if common:
-                    steps = round(2 * formulas.STEPS * common.bit_count() / (size + other_size))
-                    if steps > of_quote[at]:
+                    steps = round(_TWICE * common.bit_count() / (size + other_size))
+                    if steps > of_quote.get(at, 0):
                         of_quote[at] = steps
-                    if steps > of_claim[other]:
+                    if steps > of_claim.get(other, 0):
                         of_claim[other] = steps
 
-    def _met(self, side: int) -> tuple[formulas.Met, formulas.Met]:
+    def _met(self, which: int) -> tuple[formulas.Met, formulas.Met]:
         """Count how one side is met, over content words and over all."""
-        size = exact = aligned = similar = content = 0
-        content_exact = content_aligned = content_similar = 0
-        whole = covered = weight = content_covered = heaviest = content_heaviest = 0.0
-        for word, is_exact, steps in zip(self.words[side], self.exact[side], self.similarity[side], strict=True):
-            met, idf = steps >= _SIMILAR, word.idf
-            size += 1
-            exact += is_exact
+        side, near, exact = self.sides[which], self.near[which], self.exact[which]
+        words = side.words
+        aligned = similar = content_exact = content_aligned = content_similar = 0
+        covered = content_covered = 0.0
+        for at, steps in near.items():
+            word = words[at]
+            met = steps >= _SIMILAR
             aligned += met
             similar += steps
-            whole += idf
-            covered += idf * steps
+            covered += word.idf * steps
             if word.content:
-                content += 1
-                content_exact += is_exact
+                content_exact += at in exact
                 content_aligned += met
                 content_similar += steps
-                weight += idf
-                content_covered += idf * steps
-                if not met and idf > content_heaviest:
-                    content_heaviest = idf
-            if not met and idf > heaviest:
-                heaviest = idf
-        steps = formulas.STEPS
+                content_covered += word.idf * steps
+        unmet = [words[at] for at in side.heaviest if near.get(at, 0) < _SIMILAR]
+        heaviest = unmet[0].idf if unmet else 0.0
+        content_heaviest = next((word.idf for word in unmet if word.content), 0.0)
         return (
-            formulas.Met(
-                content,
+            formulas.Met.of(
+                formulas.NUMBERS,
+                side.content,
                 content_exact,
                 content_aligned,
-                content_similar / steps,
-                weight,
-                content_covered / steps,
+                content_similar / formulas.STEPS,
+                side.weight,
+                content_covered / formulas.STEPS,
                 content_heaviest,
             ),
-            formulas.Met(size, exact, aligned, similar / steps, whole, covered / steps, heaviest),
+            formulas.Met.of(
+                formulas.NUMBERS,
+                len(words),
+                len(exact),
+                aligned,
+                similar / formulas.STEPS,
+                side.whole,
+                covered / formulas.STEPS,
+                heaviest,
+            ),
         )
 
-    def _turning(self, side: int) -> list[bool]:
-        return [
-            bool(word.classes & TURNING) and not (word.paired and exact)
-            for word, exact in zip(self.words[side], self.exact[side], strict=True)
-        ]
+    def _turning(self, which: int) -> set[int]:
+        """Return the words that turn a statement round; one met with its opposite or with itself is counted there instead."""
+        side, exact = self.sides[which], self.exact[which]
+        return {
+            at
+            for at in side.composing
+            if side.words[at].classes & TURNING and not (side.words[at].paired and at in exact)
+        }
 
     @property
     def content_coverage(self) -> float:
         """How much of the claim's content words the quote covers (0 to 1)."""
-        return self.kinds[0][CLAIM].shares(formulas.NUMBERS)[-1]
+        return self.kinds[0][CLAIM].coverage
 
-    @cached_property
+    @property
     def numbers(self) -> formulas.Numbers:
-        alone = [
-            sum(word.number and not exact for word, exact in zip(words, met, strict=True))
-            for words, met in zip(self.words, self.exact, strict=True)
-        ]
-        return formulas.Numbers(*alone, sum(word.number for word in self.words[QUOTE]) - alone[QUOTE])
+        """How many numbers stand on one side alone and on both."""
+        quote, claim = (
+            sum([at not in exact for at in side.numbers]) for side, exact in zip(self.sides, self.exact, strict=True)
+        )
+        return formulas.Numbers(quote, claim, len(self.sides[QUOTE].numbers) - quote)
 
     @cached_property
     def _focus(self) -> tuple[int, int, int]:
         """The clause of the quote that covers most of the claim, and its first and last aligned words; -1 for none."""
+        words, clauses = self.sides[QUOTE].words, self.sides[QUOTE].clauses
+        met = sorted(at for at, steps in self.near[QUOTE].items() if steps >= _SIMILAR and words[at].weight > 0)
         covered: dict[int, float] = {}
-        met = [
-            (at, clause, word.weight)
-            for at, (word, clause, aligned) in enumerate(
-                zip(self.words[QUOTE], self.sides[QUOTE].clauses, self.aligned[QUOTE], strict=True)
-            )
-            if aligned and word.weight > 0
-        ]
-        for _, clause, weight in met:
-            covered[clause] = covered.get(clause, 0.0) + weight
+        for at in met:
+            covered[clauses[at]] = covered.get(clauses[at], 0.0) + words[at].weight
         if not covered:
             return -1, -1, -1
         focus = max(covered, key=covered.__getitem__)
-        inside = [at for at, clause, _ in met if clause == focus]
+        inside = [at for at in met if clauses[at] == focus]
         return focus, inside[0], inside[-1]
 
     def region(self, at: int) -> int:
@@ -185,62 +207,68 @@ class OnePair:
 
     @cached_property
     def composition(self) -> formulas.Composition:
-        turns, flags = [0] * 4, [0] * 4
-        turning = self._turning(QUOTE)
-        for at, word in enumerate(self.words[QUOTE]):
-            if word.classes & COMPOSING:
-                region = self.region(at)
-                in_focus = 1 <= region <= 3
-                if turning[at]:
-                    for scope, inside in enumerate((in_focus, region == 2, region <= 2, True)):
-                        turns[scope] += inside
-                for flag, bits in ((0, RATIFYING), (2, OPEN)):
-                    if word.classes & bits:
-                        flags[flag] |= in_focus
-                        flags[flag + 1] = 1
+        """Count what turns, ratifies and leaves open in the quote; words met with their opposite turn as well."""
         turned = self._turned()
-        return formulas.Composition(
-            *((count + turned) & 1 for count in turns), *map(int, flags), claim=self.claim_turned, turned=turned
-        )
+        focus = within = ahead = anywhere = turned
+        ratified_focus = ratified = open_focus = leaves_open = 0
+        for at in self.sides[QUOTE].composing:
+            classes, region = self.sides[QUOTE].words[at].classes, self.region(at)
+            in_focus = 1 <= region <= 3
+            if at in self.turning:
+                focus, within, ahead, anywhere = (
+                    focus + in_focus,
+                    within + (region == 2),
+                    ahead + (region <= 2),
+                    anywhere + 1,
+                )
+            if classes & RATIFYING:
+                ratified_focus, ratified = ratified_focus | in_focus, 1
+            if classes & OPEN:
+                open_focus, leaves_open = open_focus | in_focus, 1
+        parities = (count & 1 for count in (focus, within, ahead, anywhere))
+        flags = ratified_focus, ratified, open_focus, leaves_open
+        return formulas.Composition(*parities, *flags, claim=self.claim_turned, turned=turned)
 
     def _turned(self) -> int:
         seen: dict[int, int] = {}
-        for side, (words, exact) in enumerate(zip(self.words, self.exact, strict=True)):
-            for word, met in zip(words, exact, strict=True):
-                if word.kin and met:
-                    seen[word.stem] = seen.get(word.stem, 0) | 1 << (2 * side + word.opposite)
-        return sum(found in (0b0110, 0b1001) for found in seen.values())
+        for which, (side, exact) in enumerate(zip(self.sides, self.exact, strict=True)):
+            for at in side.kin:
+                if at in exact:
+                    word = side.words[at]
+                    seen[word.stem] = seen.get(word.stem, 0) | 1 << (2 * which + word.opposite)
+        return sum([found in (0b0110, 0b1001) for found in seen.values()])
 
     def states(self) -> Iterator[tuple[Word, int]]:
         """Yield every word with its state."""
-        for side, words in enumerate(self.words):
-            first = 3 * side
-            for word, aligned, exact in zip(words, self.aligned[side], self.exact[side], strict=True):
-                yield word, first + aligned + exact
+        for which, (side, near, exact) in enumerate(zip(self.sides, self.near, self.exact, strict=True)):
+            left = 3 * which
+            for at, word in enumerate(side.words):
+                yield word, left + (near[at] >= _SIMILAR) + (at in exact) if at in near else left
 
-    def unmet(self, side: int) -> list[Word]:
-        """Return the words of one side that nothing answers to."""
-        return [word for word, aligned in zip(self.words[side], self.aligned[side], strict=True) if not aligned]
+    def unmet(self, which: int) -> Iterator[Word]:
+        """Yield the words of one side that nothing answers to."""
+        near = self.near[which]
+        return (word for at, word in enumerate(self.sides[which].words) if near.get(at, 0) < _SIMILAR)
 
     def cues(self) -> list[float]:
         """Counts of every cue class on each side and their difference, and of question marks."""
-        counts = [[0] * len(CUE_CLASSES) for _ in self.words]
-        for of_side, words in zip(counts, self.words, strict=True):
-            for word in words:
-                for cue in word.cues:
-                    of_side[cue] = min(of_side[cue] + 1, MOST_CUES)
-        quote, claim = counts
-        difference = [one - other for one, other in zip(quote, claim, strict=True)]
-        return [*quote, *claim, *difference, *(min(side.questions, MOST_QUESTIONS) for side in self.sides)]
+        quote, claim = self.sides
+        difference = [one - other for one, other in zip(quote.counts, claim.counts, strict=True)]
+        return [
+            *quote.counts,
+            *claim.counts,
+            *difference,
+            *(min(side.questions, MOST_QUESTIONS) for side in self.sides),
+        ]
 
     def outline(self) -> Iterator[tuple]:
         """Name what the family ``outline`` has of the quote: cues by place, and runs of cues and words met."""
         run: list[int] = []
-        parity = self.claim_turned
-        for at, (word, aligned) in enumerate(zip(self.words[QUOTE], self.aligned[QUOTE], strict=True)):
+        parity, near = self.claim_turned, self.near[QUOTE]
+        for at, word in enumerate(self.sides[QUOTE].words):
             if word.lowest:
                 yield "cue", word.lowest, word.lemma, self.region(at), parity
-            elif not (aligned and word.weight > 0) or run[-1:] == [0]:
+            elif near.get(at, 0) < _SIMILAR or not word.weight or run[-1:] == [0]:
                 continue
             run.append(word.lowest)
         for length in RUNS:

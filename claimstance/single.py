@@ -23,7 +23,7 @@ from claimstance.words import read_words
 LONGEST_PAIR = 1_000
 """Characters of quote and claim together from which on a batch of one is as fast."""
 
-_MOST_PIECES = 1 << 16
+_MOST_PIECES, _MOST_TEXTS = 1 << 16, 1 << 10
 
 
 class _Piece(NamedTuple):
@@ -44,6 +44,7 @@ class _Memory:
         self.table = table
         self.pieces: dict[str, _Piece] = {}
         self.words: dict[int, Word] = {}
+        self.sides: dict[str, Side] = {}
         self.phrases: dict[tuple[int, ...], list[tuple[int, int]]] = {}
         self.in_phrases: dict[tuple[int, int], Word] = {}
 
@@ -70,7 +71,8 @@ class SingleScorer:
     ) -> None:
         self._extractor, self._vocabulary = extractor, extractor.vocabulary
         self._dense, self._intercept, self._sparse = dense, intercept, sparse
-        self._cells = {family: rows.tolist() for family, rows in cells.items()}
+        self._cells: Mapping[str, np.ndarray] = cells
+        self._known_cells: dict[str, dict[tuple[int, ...], list[float]]] = {family: {} for family in cells}
         self._outline: dict[tuple, list[float]] = {}
         self._memory = _Memory(self._vocabulary.table)
 
@@ -99,14 +101,22 @@ class SingleScorer:
             if family in _DENSE:
                 columns += _DENSE[family](pair)
             if family in self._cells:
-                by_row = self._cells[family]
-                weights += [by_row[row] for row in CELLS[family][0].rows_of_one(_CELL_PARTS[family](pair))]
+                weights.append(self._weigh_cells(family, tuple(_CELL_PARTS[family](pair))))
             if family == "swaps":
                 weights.append((value * np.take(self._sparse, _swaps(pair), axis=0).sum(axis=0)).tolist())
             if family == "outline":
                 weights += [self._outline.get(name) or self._weigh_outline(name, value) for name in pair.outline()]
         scores = self._intercept + formulas.rounded(np.array(columns, dtype=np.float64)) @ self._dense
         return scores + [sum(of_label) for of_label in zip(*weights, strict=True)] if weights else scores
+
+    def _weigh_cells(self, family: str, parts: tuple[int, ...]) -> list[float]:
+        known = self._known_cells[family].get(parts)
+        if known is None:
+            if len(self._known_cells[family]) >= _MOST_PIECES:
+                self._known_cells[family].clear()
+            rows = CELLS[family][0].rows_of_one(parts)
+            known = self._known_cells[family][parts] = np.take(self._cells[family], rows, axis=0).sum(axis=0).tolist()
+        return known
 
     def _weigh_word(self, table: WordTable, word: Word, state: int) -> list[float]:
         values = word.weights[state] = table.values[word.row].reshape(STATES, -1)[state].tolist()
@@ -120,6 +130,9 @@ class SingleScorer:
 
     def _read(self, memory: _Memory, text: str) -> Side | None:
         """Read a text piece by piece; None where a piece may be read otherwise together with the others."""
+        known = memory.sides.get(text)
+        if known is not None:
+            return known
         words: list[Word] = []
         clauses: list[int] = []
         marks = questions = 0
@@ -136,7 +149,11 @@ class SingleScorer:
             clauses += [marks + clause for clause in piece.clauses] if marks else piece.clauses
             marks += piece.marks
             questions += piece.questions
-        return Side(self._with_phrases(memory, words) if in_phrases else words, clauses, questions)
+        if len(memory.sides) >= _MOST_TEXTS:
+            memory.sides.clear()
+        words = self._with_phrases(memory, words) if in_phrases else words
+        side = memory.sides[text] = Side(words, clauses, questions)
+        return side
 
     def _learn(self, memory: _Memory, part: str) -> _Piece:
         words = read_words([part])
@@ -194,7 +211,7 @@ def _same_table(memory: _Memory, found: tuple[WordTable, np.ndarray]) -> np.ndar
 
 
 def _swaps(pair: OnePair) -> np.ndarray:
-    sides = (pair.unmet(side)[:SWAPPED_WORDS] for side in range(2))
+    sides = (itertools.islice(pair.unmet(side), SWAPPED_WORDS) for side in range(2))
     quote, claim = (np.array([word.stem for word in words], dtype=np.uint64) for words in sides)
     return slots_of("swaps", 0, swap_hash(quote, claim[:, None])).ravel()
 

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from claimstance.alignment import CLAIM, QUOTE, Alignment
-from claimstance.formulas import Composition, Met, Numbers
+from claimstance.formulas import ARRAYS, Composition, Met, Numbers
 from claimstance.lexicon import FUNCTION, NUMBER, Reading, cue_bits
 from claimstance.meanings import Relations, Senses
 from claimstance.vocabulary import WordTable
@@ -121,7 +121,7 @@ class PairView:
             exact, aligned, similar, size = exact & counted, aligned & counted, similarity * counted, counted
         sums = self.sums(size, exact, aligned, similar, weight, weight * similarity)
         heaviest = self.largest(weight * ~alignment.aligned)
-        return tuple(Met(*(row[:, side] for row in sums), heaviest[:, side]) for side in (QUOTE, CLAIM))
+        return tuple(Met.of(ARRAYS, *(row[:, side] for row in sums), heaviest[:, side]) for side in (QUOTE, CLAIM))
 
     @cached_property
     def numbers(self) -> Numbers:

@@ -106,8 +106,8 @@ def _paraphrased(pairs: Sequence[Pair], lexicon: Lexicon) -> float:
     taken = [pair for pair in pairs if pair.stance != NONE]
     extractor = FeatureExtractor(lexicon, np.ones(1 << 16, dtype=np.float32), {})
     view = extractor.view([pair.quote for pair in taken], [pair.claim for pair in taken])
-    claim = view.content_met[CLAIM]
-    return float((claim.exact < np.maximum(claim.size, 1) / 3).mean())
+    exact, *_ = view.content_met[CLAIM].shares
+    return float((exact < 1 / 3).mean())
 
 
 @dataclass(frozen=True)
