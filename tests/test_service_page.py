@@ -24,6 +24,8 @@ WORDS = {
     "en": {"assert": "asserts", "deny": "denies", "confirm": "confirms", None: "no stance"},
     "ar": {"assert": "يقول به", "deny": "ينفي", "confirm": "يؤكّد", None: "بلا موقف"},
 }
+WHOLE = """[...document.querySelectorAll("#article p")].map(line => { const copy = line.cloneNode(true);
+  copy.querySelectorAll("a").forEach(link => link.remove()); return copy.textContent; }).join("\\n")"""
 IN_VIEW = "(e => { const at = e.getBoundingClientRect(); return at.top >= 0 && at.bottom <= innerHeight; })"
 
 
@@ -130,16 +132,28 @@ def test_hostile_texts_stand_as_they_are_each_statement_in_its_place(tab: Tab, s
     assert tab.run("[...document.querySelectorAll('.words')].map(e => e.textContent)") == [s["text"] for s in expected]
     assert [row["statement"] for row in tab.rows()] == [s["text"] for s in expected]
     assert tab.run("document.querySelector('.card h3').textContent") == claim
-    whole = tab.run(
-        "[...document.querySelectorAll('#article p')].map(p => { const copy = p.cloneNode(true); "
-        "copy.querySelectorAll('a').forEach(a => a.remove()); return copy.textContent; }).join('\\n')"
-    )
-    assert whole == text
+    assert tab.run(WHOLE) == text
     assert tab.run("document.querySelectorAll('#result :is(script, img)').length") == 0 and not tab.run("window.stolen")
     isolated = (
         "[...document.querySelectorAll('.statement, .words, .place, bdi')].map(e => getComputedStyle(e).unicodeBidi)"
     )
     assert {"normal"}.isdisjoint(tab.run(isolated.replace(".words, ", "")))
+
+
+def test_no_part_of_an_article_is_lost_or_shown_twice_where_statements_meet(tab: Tab, stub: Stub) -> None:
+    answer = stub.answer(ARTICLE, CLAIMS[:1])
+    first = answer["statements"][0]
+    # Across the end of a line, out of order and into each other, as another way of reading articles might answer.
+    bounds = ((20, 120), (0, 25))
+    answer["statements"] = [{**first, "start": start, "stop": stop} for start, stop in bounds]
+    stub.next = [(200, answer)]
+    tab.open(f"{stub.url}/?lang=en")
+    tab.ask(ARTICLE, CLAIMS[:1])
+    assert tab.run("[...document.querySelectorAll('.words')].map(e => e.textContent)") == [
+        ARTICLE[:25],
+        ARTICLE[25:120],
+    ]
+    assert "".join(tab.run(WHOLE).split("\n")) == ARTICLE.replace("\n", "")
 
 
 def test_a_long_article_is_shown_at_once(tab: Tab, stub: Stub) -> None:

@@ -252,7 +252,6 @@ function drawArticle() {
   for (const { length } of article.split("\n")) {
     const end = begin + length;
     begin = end + 1;
-    if (done > end) continue;
     const line = make("p", { dir: "auto" });
     while (next < places.length && places[next].start < end) {
       const { index, start, stop } = places[next++];
@@ -374,7 +373,7 @@ function show(answer, article) {
   draw();
   const { length } = answer.statements;
   length ? announce("done", number(length), number(answer.claims.length)) : announce("nothing");
-  $("result").scrollIntoView({ block: "start" });
+  $("result").scrollIntoView({ block: "nearest" });
 }
 
 const inputs = () => [...$("claims").querySelectorAll("input")];
