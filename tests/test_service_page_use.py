@@ -160,7 +160,7 @@ def test_the_example_gives_way_to_what_was_written_before(tab: Tab, service: str
         "my own text",
         "my claim",
     ]
-    tab.open(f"{service}/?lang=en#example")
+    tab.open(f"{service}/?lang=en&example")
     tab.until("!document.querySelector('#result').hidden")
     assert len(tab.rows()) == 6
 

@@ -494,10 +494,12 @@ for (const button of document.querySelectorAll("[data-language]")) {
   });
 }
 
-const asked = new URLSearchParams(location.search).get("lang");
+// The address may say the language, and ask for the example: /?lang=ar&example
+const address = new URLSearchParams(location.search);
+const asked = address.get("lang");
 speak(Object.hasOwn(STRINGS, asked) ? asked : /^ar\b/.test(navigator.language) ? "ar" : "en");
 meetModel();
-if (location.hash === "#example") {
+if (address.has("example")) {
   toggleExample();
   ask();
 }
