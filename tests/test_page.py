@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import html
 import json
-import os
 import re
-import shutil
 import subprocess
 from dataclasses import dataclass
 from html.parser import HTMLParser
@@ -25,18 +23,6 @@ from evaluation.page import write_comparison, write_report
 from evaluation.report import Report, make_report
 from evaluation.scoring import read_labelled
 
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--hide-scrollbars",
-    "--virtual-time-budget=5000",
-]
 WIDTHS = (1100, 400)
 HOSTILE = {
     "script": "نفى الوزير <script>window.stolen = 1</script> وصول «الشحنة» إلى المرفأ.",
@@ -148,22 +134,9 @@ def pages(predictor: Predictor, small_corpus: Path, tmp_path_factory: pytest.Tem
     return Pages(folder, report)
 
 
-@pytest.fixture(scope="module")
-def chromium() -> str:
-    """The browser."""
-    found = shutil.which("chromium") or shutil.which("chromium-browser")
-    if not found:
-        if os.environ.get("CI"):
-            pytest.fail(
-                "no Chromium, which the checks of a change load reports in; install it: apt-get install chromium"
-            )
-        pytest.skip("no Chromium to load the page in; install it: apt-get install chromium")
-    return found
-
-
-def browse(chromium: str, folder: Path, *arguments: str) -> str:
+def browse(chromium: list[str], folder: Path, *arguments: str) -> str:
     """Run the browser; return what it prints."""
-    command = [chromium, *FLAGS, f"--user-data-dir={folder / 'profile'}", *arguments]
+    command = [*chromium, "--virtual-time-budget=5000", f"--user-data-dir={folder / 'profile'}", *arguments]
     run = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=120)
     assert run.returncode == 0, run.stderr[-2000:]
     return run.stdout
@@ -177,7 +150,7 @@ def with_script(page: str, script: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def measured(chromium: str, pages: Pages, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, int], Any]:
+def measured(chromium: list[str], pages: Pages, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, int], Any]:
     """What a browser measures, by page and width. Frames are used because no window is as narrow as a telephone."""
     folder = tmp_path_factory.mktemp("browser")
     found = {}
@@ -262,7 +235,7 @@ def test_no_text_runs_as_a_script_where_scripts_may_run(measured: dict[tuple[str
     assert [found["stolen"] for found in measured.values()] == [False] * 4
 
 
-def test_the_page_lets_no_script_run(chromium: str, pages: Pages, tmp_path: Path) -> None:
+def test_the_page_lets_no_script_run(chromium: list[str], pages: Pages, tmp_path: Path) -> None:
     page = (pages.folder / "report.html").read_text(encoding="utf-8")
     script = "<script>document.title = 'it' + ' ran'</script>"
     for name, text, runs in (("as it is", page + script, False), ("let", with_script(page, script), True)):
@@ -271,7 +244,7 @@ def test_the_page_lets_no_script_run(chromium: str, pages: Pages, tmp_path: Path
         assert ("<title>it ran</title>" in shown) == runs
 
 
-def test_a_picture_of_the_page_is_not_blank(chromium: str, pages: Pages, tmp_path: Path) -> None:
+def test_a_picture_of_the_page_is_not_blank(chromium: list[str], pages: Pages, tmp_path: Path) -> None:
     picture = tmp_path / "page.png"
     browse(
         chromium, tmp_path, "--window-size=1100,1400", f"--screenshot={picture}", f"file://{pages.folder}/report.html"

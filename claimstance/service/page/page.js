@@ -1,0 +1,505 @@
+// The page of the service: asks for the stances of an article's statements and shows them. Whatever comes from an article,
+// a claim or the service becomes text nodes only, never markup.
+
+const EXAMPLES = {
+  en: {
+    text: `The water workers' union said on Sunday that the drinking water of Wadi City was contaminated after a main pipe burst.
+
+The irrigation minister denied on Monday that the drinking water of Wadi City was contaminated.
+
+The director of the central laboratory confirmed that the drinking water of Wadi City was contaminated with bacteria.
+
+The mayor said: “The drinking water of Wadi City is not contaminated.”
+
+A doctor at the city hospital confirmed the contamination: “Yes, that is true, the drinking water is contaminated.”
+
+The water company neither confirmed nor denied the reports, saying that its tests were still under way.`,
+    claims: ["The drinking water of Wadi City was contaminated"],
+  },
+  ar: {
+    text: `أعلنت نقابة عمال المياه، مساء الأحد، أن مياه الشرب في مدينة الوادي تلوثت بعد انفجار أنبوب رئيسي.
+
+ونفى وزير الري، خلال مؤتمر صحفي، تلوث مياه الشرب في مدينة الوادي، واصفًا ما يتردد بأنه شائعات.
+
+وأكد مدير المختبر المركزي، في بيان، أن مياه الشرب في مدينة الوادي تلوثت بالبكتيريا.
+
+وقال رئيس البلدية: «لا صحة لما تقوله النقابة، ومياه المدينة سليمة».
+
+وأضافت طبيبة في مستشفى الوادي: «نعم، هذا صحيح، مياه الشرب ملوثة، واستقبلنا عشرين حالة تسمم».
+
+ولم تؤكد شركة المياه تلوث مياه الشرب ولم تنفه، مكتفية بالقول إن الفحوص لم تنته بعد.`,
+    claims: ["تلوثت مياه الشرب في مدينة الوادي"],
+  },
+};
+
+const STRINGS = {
+  en: {
+    tagline: "Who asserts a claim in the news, who denies it, who confirms it?",
+    article: "Article", claims: "Claims", claim: "Claim {0}", add: "Add a claim", remove: "Remove claim {0}",
+    claimsHint: "One sentence each, up to 16. Several lines pasted at once become several claims.",
+    submit: "Find the stances", stop: "Stop", example: "Example", back: "Back to my text",
+    summary: "Summary", statements: "Statements", inPlace: "In the article", highlight: "Highlight by",
+    only: "only statements with a stance", csv: "Save as CSV", json: "Save as JSON",
+    previous: "Previous", next: "Next", page: "{0}–{1} of {2}", pages: "Pages of the table",
+    caption: "Statements of the article and their stance to each claim: {0} of {1} shown",
+    statement: "Statement", speaker: "Speaker", stance: "Stance", unnamed: "not named", more: "{0} more",
+    assert: "asserts", deny: "denies", confirm: "confirms", none: "no stance",
+    assertMeans: "puts the claim forward as true", denyMeans: "says that the claim is false",
+    confirmMeans: "vouches for a claim already raised", noneMeans: "takes no stance, or the model is too unsure of one",
+    percentMeans: "how sure the model is of the likeliest stance; it is often wrong, so read the statement",
+    toPlace: "Statement {0}: to its place in the article", toRow: "Statement {0}, {1}: to its row in the table",
+    working: "Reading the article…", stopped: "Stopped.", done: "Done. Statements: {0}, claims: {1}; the results are below.",
+    nothing: "No statements: the article has no sentence of four words or more.", model: "Model",
+    noClaims: "Without a claim there are statements and speakers only. Add a claim to see stances.",
+    unfiltered: "All statements are shown again, to reach this one.", loading: "The service is still loading its model…",
+    noArticle: "There is no article yet. Paste its text, or press Example.",
+    unreachable: "The service does not answer. See whether claimstance serve is still running, then press the button again.",
+    refused: "The service could not answer:", unreadable: "its answer (status {0}) cannot be read.",
+    wayInput: "Mend that and press the button again.", wayLong: "Shorten the text, or send it in parts.",
+    wayWait: "Wait a moment and press the button again.", wayBroken: "Press the button again; if it stays so, tell whoever runs the service.",
+  },
+  ar: {
+    tagline: "من يقول بالادّعاء في الأخبار، ومن ينفيه، ومن يؤكّده؟",
+    article: "المقال", claims: "الادّعاءات", claim: "الادّعاء {0}", add: "إضافة ادّعاء", remove: "حذف الادّعاء {0}",
+    claimsHint: "جملة واحدة لكل ادّعاء، ١٦ على الأكثر. إذا لُصقت عدة أسطر معًا صارت عدة ادّعاءات.",
+    submit: "استخراج المواقف", stop: "إيقاف", example: "مثال", back: "العودة إلى نصّي",
+    summary: "الخلاصة", statements: "الأقوال", inPlace: "في المقال", highlight: "التظليل بحسب",
+    only: "الأقوال التي فيها موقف فقط", csv: "حفظ CSV", json: "حفظ JSON",
+    previous: "السابق", next: "التالي", page: "{0}–{1} من {2}", pages: "صفحات الجدول",
+    caption: "أقوال المقال وموقف كلٍّ منها من كل ادّعاء: يظهر {0} من {1}",
+    statement: "القول", speaker: "القائل", stance: "الموقف", unnamed: "غير مسمّى", more: "و{0} غيرهم",
+    assert: "يقول به", deny: "ينفي", confirm: "يؤكّد", none: "بلا موقف",
+    assertMeans: "يطرح الادّعاء على أنه صحيح", denyMeans: "يقول إن الادّعاء غير صحيح",
+    confirmMeans: "يصدّق ادّعاءً سبق طرحه", noneMeans: "لا يتخذ موقفًا، أو أن النموذج غير واثق بما يكفي",
+    percentMeans: "مدى ثقة النموذج في أرجح موقف؛ وهو يخطئ كثيرًا، فاقرأ القول نفسه",
+    toPlace: "القول {0}: إلى موضعه في المقال", toRow: "القول {0}، {1}: إلى صفّه في الجدول",
+    working: "تجري قراءة المقال…", stopped: "أُوقف.", done: "تمّ. الأقوال: {0}، الادّعاءات: {1}؛ النتائج في الأسفل.",
+    nothing: "لا أقوال: ليس في المقال جملة من أربع كلمات أو أكثر.", model: "النموذج",
+    noClaims: "من دون ادّعاء لا تظهر إلا الأقوال وقائلوها. أضف ادّعاءً لترى المواقف.",
+    unfiltered: "عادت الأقوال كلها إلى الظهور للوصول إلى هذا القول.", loading: "ما زالت الخدمة تحمّل نموذجها…",
+    noArticle: "لا يوجد مقال بعد. ألصق نصّه، أو اضغط «مثال».",
+    unreachable: "الخدمة لا تجيب. تحقّق من أن claimstance serve ما زال يعمل، ثم اضغط الزر مجددًا.",
+    refused: "تعذّر على الخدمة أن تجيب:", unreadable: "جوابها (الحالة {0}) غير مفهوم.",
+    wayInput: "صحّح ذلك ثم اضغط الزر مجددًا.", wayLong: "اختصر النص، أو أرسله على أجزاء.",
+    wayWait: "انتظر قليلًا ثم اضغط الزر مجددًا.", wayBroken: "اضغط الزر مجددًا؛ فإن بقي الأمر كذلك فأبلغ من يدير الخدمة.",
+  },
+};
+
+const SIGNS = { assert: "+", deny: "×", confirm: "✓" };
+const OTHER_SIGNS = ["◆", "■", "▲", "●", "★", "▼"]; // as many as there are colours .tone-other-N
+const MOST_CLAIMS = 16;
+const ROWS = 200; // a page of the table; more would make the browser lay out for seconds
+const NAMES = 6; // speakers named for one stance in a summary
+
+const $ = (id) => document.getElementById(id);
+let language = "en";
+let result = null; // { answer, article, at, direction, lang }
+let shown = []; // the statements that pass the filter, by index
+let page = 0;
+let chosen = 0; // the claim by which the article is highlighted
+let model = null;
+let waiting = false; // for the model to be loaded
+let asking = null;
+let problem = null;
+let mine = null; // what was in the form before the example
+
+const format = (template, ...values) => template.replace(/\{(\d)\}/g, (_, index) => values[index]);
+const say = (key, ...values) => format(STRINGS[language][key], ...values);
+const number = (value, options) => new Intl.NumberFormat(language === "ar" ? "ar-u-nu-arab" : "en", options).format(value);
+const percent = (value) => number(value, { style: "percent" });
+const directionOf = (text) => (text.match(/[\u0590-\u08ff\ufb1d-\ufefc]/g)?.length > (text.match(/[A-Za-z\u00c0-\u058f]/g)?.length ?? 0) ? "rtl" : "ltr");
+const announce = (key, ...values) => { $("status").textContent = key ? say(key, ...values) : ""; };
+
+function make(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children);
+  return element;
+}
+
+// Offsets of the service count code points, those of a JavaScript string UTF-16 units.
+function unitsOfCodePoints(text) {
+  const at = new Uint32Array(text.length + 1);
+  let points = 0;
+  for (let unit = 0; unit < text.length; unit += text.codePointAt(unit) > 0xffff ? 2 : 1) at[points++] = unit;
+  at[points++] = text.length;
+  return at.subarray(0, points);
+}
+
+function look(stance) {
+  if (Object.hasOwn(SIGNS, stance)) return { tone: stance, sign: SIGNS[stance], word: say(stance) };
+  const others = result.answer.model.stances.filter((name) => !Object.hasOwn(SIGNS, name));
+  const order = others.indexOf(stance) % OTHER_SIGNS.length;
+  return order < 0 ? { tone: "none", sign: "–", word: say("none") } : { tone: `other-${order}`, sign: OTHER_SIGNS[order], word: stance };
+}
+
+function chip(stance) {
+  const { tone, sign, word } = look(stance);
+  // A word of the interface goes its way, whichever way the article goes.
+  const spoken = word !== stance ? { lang: language, dir: document.dir } : {};
+  return make("span", { class: `chip tone-${tone}`, ...spoken }, make("span", { class: "sign", "aria-hidden": "true" }, sign), make("bdi", {}, word));
+}
+
+// A bar of shares, [stance, share] each; its parts are also told in words.
+function bar(shares, direction, told) {
+  const element = make("span", { class: "bar", role: "img", title: told, "aria-label": told });
+  const total = shares.reduce((sum, [, share]) => sum + share, 0) || 1;
+  let from = 0;
+  const parts = shares.map(([stance, share]) => {
+    const to = from + (100 * share) / total;
+    const part = `var(--bar-${look(stance).tone}) ${from}% ${to}%`;
+    from = to;
+    return part;
+  });
+  element.style.backgroundImage = `linear-gradient(to ${direction === "rtl" ? "left" : "right"}, ${parts.join(", ")})`;
+  return element;
+}
+
+function drawSummary() {
+  const { answer } = result;
+  const cards = columns().map((claim, index) => {
+    const rows = [...answer.model.stances, null].map((stance) => {
+      const speakers = new Map();
+      for (const { speaker, stances } of answer.statements) {
+        if (stances[index].stance === stance) speakers.set(speaker, (speakers.get(speaker) ?? 0) + 1);
+      }
+      return { stance, speakers, count: [...speakers.values()].reduce((sum, count) => sum + count, 0) };
+    });
+    const told = rows.map(({ stance, count }) => `${look(stance).word} ${number(count)}`).join(" · ");
+    const list = rows.map(({ stance, speakers, count }) => make("li", count ? {} : { class: "nobody" }, chip(stance), make("b", {}, number(count)), names(speakers)));
+    return make("section", { class: "card" }, heading("h3", claim, index), bar(rows.map(({ stance, count }) => [stance, count]), document.dir, told), make("ul", {}, ...list));
+  });
+  $("summary").replaceChildren(...(cards.length ? cards : [make("p", {}, say("noClaims"))]));
+}
+
+function names(speakers) {
+  const all = [...speakers].sort(([a], [b]) => (a === "") - (b === ""));
+  const list = make("ul", { class: "names" });
+  for (const [speaker, count] of all.slice(0, NAMES)) {
+    const name = make("bdi", speaker ? {} : { class: "soft" }, speaker || say("unnamed"));
+    list.append(make("li", {}, name, count > 1 ? ` ×${number(count)}` : ""));
+  }
+  if (all.length > NAMES) list.append(make("li", { class: "soft" }, say("more", number(all.length - NAMES))));
+  return list;
+}
+
+// A model that reads statements alone gives one stance each although no claim was asked about.
+const columns = () => (result.answer.claims.length ? result.answer.claims : (result.answer.statements[0]?.stances ?? []).map(() => ""));
+
+function heading(tag, claim, index, attributes = {}) {
+  const order = columns().length > 1 ? [make("span", { class: "order" }, number(index + 1))] : [];
+  return make(tag, attributes, ...order, make("bdi", { dir: "auto" }, claim || say("stance")));
+}
+
+function drawLegend() {
+  const entries = [...result.answer.model.stances, null].flatMap((stance) => {
+    const { tone } = look(stance);
+    const means = tone.startsWith("other") ? [] : [make("dd", {}, say(`${tone}Means`))];
+    return [make("div", {}, make("dt", {}, chip(stance)), ...means)];
+  });
+  entries.push(make("div", {}, make("dt", { class: "confidence" }, "%"), make("dd", {}, say("percentMeans"))));
+  $("legend").replaceChildren(...entries);
+}
+
+function drawTable() {
+  const { statements } = result.answer;
+  shown = [...statements.keys()].filter((index) => !$("only").checked || statements[index].stances.some(({ stance }) => stance !== null));
+  page = Math.min(page, Math.max(0, Math.ceil(shown.length / ROWS) - 1));
+  const first = page * ROWS;
+  const rows = shown.slice(first, first + ROWS);
+  const head = (text) => make("th", { scope: "col", role: "columnheader", lang: language }, text);
+  const claims = columns().map((claim, index) => heading("th", claim, index, { scope: "col", role: "columnheader", class: "claim" }));
+  $("table").replaceChildren(
+    make("table", { role: "table", dir: result.direction, lang: result.lang },
+      make("caption", { id: "caption", lang: language }, make("bdi", {}, say("caption", number(shown.length), number(statements.length)))),
+      make("thead", { role: "rowgroup" }, make("tr", { role: "row" }, head("#"), head(say("statement")), head(say("speaker")), ...claims)),
+      make("tbody", { role: "rowgroup" }, ...rows.map(tableRow))));
+  $("pages").hidden = shown.length <= ROWS;
+  $("pages").setAttribute("aria-label", say("pages"));
+  $("page").textContent = say("page", number(first + 1), number(first + rows.length), number(shown.length));
+  $("previous").disabled = page === 0;
+  $("next").disabled = first + rows.length >= shown.length;
+}
+
+function tableRow(index) {
+  const { text, speaker, stances } = result.answer.statements[index];
+  const order = number(index + 1);
+  const link = make("a", { href: `#place-${index + 1}`, "aria-label": say("toPlace", order) }, order);
+  const who = make("bdi", speaker ? {} : { class: "soft", lang: language }, speaker || say("unnamed"));
+  const claims = columns();
+  const cells = stances.map(({ stance, confidence, probabilities }, claim) => {
+    const shares = Object.entries(probabilities);
+    const told = shares.map(([label, share]) => `${look(label).word} ${percent(share)}`).join(" · ");
+    const label = claims.length > 1 ? { "data-label": `${number(claim + 1)} ${claims[claim]}` } : {};
+    const sure = make("bdi", { class: "confidence" }, percent(confidence));
+    return make("td", { role: "cell", class: "stance", ...label }, make("span", { class: "said" }, chip(stance), sure), bar(shares, result.direction, told));
+  });
+  return make("tr", { id: `row-${index + 1}`, role: "row" },
+    make("th", { scope: "row", role: "rowheader" }, link),
+    make("td", { role: "cell", class: "statement", dir: "auto" }, text),
+    make("td", { role: "cell", class: "speaker", "data-label": say("speaker") }, who), ...cells);
+}
+
+function drawArticle() {
+  const { answer, article, at } = result;
+  const places = answer.statements.map(({ start, stop }, index) => ({ index, start: at[start], stop: at[stop] }));
+  places.sort((a, b) => a.start - b.start);
+  // One paragraph a line, each with a direction of its own; a statement is isolated, so that its marks turn nothing else.
+  const lines = [];
+  let next = 0;
+  let done = 0;
+  let begin = 0;
+  for (const { length } of article.split("\n")) {
+    const end = begin + length;
+    begin = end + 1;
+    const line = make("p", { dir: "auto" });
+    while (next < places.length && places[next].start < end) {
+      const { index, start, stop } = places[next++];
+      const from = Math.max(start, done);
+      line.append(article.slice(done, from), place(index, article.slice(from, stop)));
+      done = Math.max(from, stop);
+    }
+    line.append(article.slice(done, end));
+    done = Math.max(done, begin);
+    lines.push(line);
+  }
+  $("article").lang = result.lang;
+  $("article").dir = result.direction;
+  $("article").replaceChildren(...lines);
+}
+
+function place(index, words) {
+  const { tone, sign, word } = look(result.answer.statements[index].stances[chosen]?.stance ?? null);
+  const order = number(index + 1);
+  const link = make("a", { href: `#row-${index + 1}`, "aria-label": say("toRow", order, word), lang: language }, `${sign} ${order}`);
+  return make("span", { id: `place-${index + 1}`, class: `place tone-${tone}` }, link, make("span", { class: "words" }, words));
+}
+
+function drawChoice() {
+  const options = columns().map((claim, index) => {
+    const input = make("input", { type: "radio", name: "shown", value: index });
+    input.checked = index === chosen;
+    return make("label", {}, input, heading("span", claim, index));
+  });
+  $("shown").hidden = options.length < 2;
+  $("shown").replaceChildren(make("legend", {}, say("highlight")), ...options);
+}
+
+function draw() {
+  $("result").hidden = !result;
+  if (!result) return;
+  drawSummary();
+  drawLegend();
+  drawTable();
+  drawChoice();
+  drawArticle();
+}
+
+function arrive(element) {
+  document.querySelector(".here")?.classList.remove("here");
+  element.classList.add("here");
+  element.querySelector("a").focus({ preventScroll: true });
+  // A long way is not scrolled through: what is laid out on the way would move the goal.
+  element.scrollIntoView({ block: "center", behavior: result.answer.statements.length > ROWS ? "instant" : "auto" });
+}
+
+function toRow(index) {
+  if (!shown.includes(index)) {
+    $("only").checked = false;
+    drawTable();
+    announce("unfiltered");
+  }
+  const wanted = Math.floor(shown.indexOf(index) / ROWS);
+  if (wanted !== page) {
+    page = wanted;
+    drawTable();
+  }
+  arrive($(`row-${index + 1}`));
+}
+
+function complain(about, field) {
+  problem = about;
+  const { key, values = [], message, where, way } = about ?? {};
+  const parts = !about ? [] : [say(key, ...values)];
+  if (message) parts.push(" ", make("bdi", { lang: "en" }, message), where ? " " : "", where ? make("code", { dir: "ltr" }, where) : "");
+  if (way) parts.push(" ", say(way));
+  $("error").replaceChildren(...parts);
+  for (const input of document.querySelectorAll("#ask textarea, #ask input")) input.toggleAttribute("aria-invalid", input === field);
+  field?.focus();
+}
+
+function wayOut(status, code) {
+  if (status === 413 || status === 504 || code === "text_too_long") return "wayLong";
+  if (status === 429 || status === 503) return "wayWait";
+  return status < 500 ? "wayInput" : "wayBroken";
+}
+
+async function ask() {
+  if (asking) return;
+  const article = $("text").value.toWellFormed();
+  complain(null);
+  if (!article.trim()) return complain({ key: "noArticle" }, $("text"));
+  const { signal } = (asking = new AbortController());
+  $("stop").hidden = false;
+  $("ask").setAttribute("aria-busy", "true");
+  announce("working");
+  try {
+    const body = JSON.stringify({ text: article, claims: entered() });
+    const response = await fetch("article", { method: "POST", headers: { "Content-Type": "application/json" }, body, signal });
+    const answer = await response.json().catch(() => null);
+    signal.throwIfAborted();
+    if (response.ok && answer) return show(answer, article);
+    const { code, message, where } = answer?.error ?? {};
+    complain({ key: "refused", message: message ?? say("unreadable", response.status), where, way: wayOut(response.status, code) });
+    announce();
+  } catch (error) {
+    announce(signal.aborted ? "stopped" : undefined);
+    if (!signal.aborted) {
+      complain({ key: "unreachable" });
+      if (!(error instanceof TypeError)) throw error;
+    }
+  } finally {
+    asking = null;
+    $("stop").hidden = true;
+    $("ask").removeAttribute("aria-busy");
+  }
+}
+
+function show(answer, article) {
+  const direction = directionOf(article.slice(0, 10_000));
+  // The models read Arabic and English; a voice that reads the page aloud needs to be told which.
+  result = { answer, article, at: unitsOfCodePoints(article), direction, lang: direction === "rtl" ? "ar" : "en" };
+  page = chosen = 0;
+  draw();
+  const { length } = answer.statements;
+  length ? announce("done", number(length), number(answer.claims.length)) : announce("nothing");
+  $("result").scrollIntoView({ block: "nearest" });
+}
+
+const inputs = () => [...$("claims").querySelectorAll("input")];
+const entered = () => inputs().map((input) => input.value.toWellFormed().trim()).filter(Boolean);
+
+function drawClaims(values) {
+  const rows = (values.length ? values : [""]).slice(0, MOST_CLAIMS).map((value, index, { length }) => {
+    const order = number(index + 1);
+    const input = make("input", { type: "text", dir: "auto", "aria-label": say("claim", order), autocomplete: "off" });
+    input.value = value;
+    const remove = make("button", { type: "button", class: "quiet", "aria-label": say("remove", order) }, "×");
+    remove.hidden = length === 1;
+    remove.addEventListener("click", () => {
+      drawClaims(inputs().map((other) => other.value).toSpliced(index, 1));
+      inputs()[Math.max(0, index - 1)].focus();
+    });
+    input.addEventListener("paste", (event) => {
+      const lines = event.clipboardData.getData("text").split(/[\r\n]+/).map((line) => line.trim()).filter(Boolean);
+      if (lines.length < 2) return;
+      event.preventDefault();
+      drawClaims(inputs().map((other) => other.value).toSpliced(index, input.value.trim() ? 0 : 1, ...lines));
+      inputs()[Math.min(index + lines.length, inputs().length) - 1].focus();
+    });
+    return make("li", {}, input, remove);
+  });
+  $("claims").replaceChildren(...rows);
+  $("add").hidden = rows.length >= MOST_CLAIMS;
+}
+
+function fillIn({ text, claims }) {
+  $("text").value = text;
+  drawClaims(claims);
+  complain(null);
+}
+
+function toggleExample() {
+  const now = { text: $("text").value, claims: inputs().map((input) => input.value) };
+  const isExample = Object.values(EXAMPLES).some(({ text }) => text === now.text);
+  fillIn(isExample && mine ? mine : EXAMPLES[language]);
+  if (!isExample) mine = now.text.trim() || now.claims.some(Boolean) ? now : null;
+  else if (mine) mine = null;
+  $("example").textContent = say(mine ? "back" : "example");
+}
+
+// A spreadsheet runs a cell that begins so as a formula; the apostrophe makes it text.
+function csvCell(value) {
+  const text = String(value);
+  const guarded = typeof value === "string" && /^[\s\p{Cc}\p{Cf}]*[=+\-@＝＋－＠]/u.test(text) ? `'${text}` : text;
+  return `"${guarded.replaceAll('"', '""')}"`;
+}
+
+function csv() {
+  const { answer } = result;
+  const names = columns().map((claim) => (claim ? `: ${claim}` : ""));
+  const rows = [["statement", "speaker", "start", "stop", ...names.flatMap((name) => [`stance${name}`, `confidence${name}`])]];
+  for (const { text, speaker, start, stop, stances } of answer.statements) {
+    rows.push([text, speaker, start, stop, ...stances.flatMap(({ stance, confidence }) => [stance ?? "", confidence])]);
+  }
+  return `\ufeff${rows.map((row) => row.map(csvCell).join(",")).join("\r\n")}\r\n`;
+}
+
+function save(name, type, content) {
+  const url = URL.createObjectURL(new Blob([content], { type }));
+  make("a", { href: url, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 60_000);
+}
+
+function speak(name) {
+  language = name;
+  document.documentElement.lang = name;
+  document.documentElement.dir = name === "ar" ? "rtl" : "ltr";
+  for (const element of document.querySelectorAll("[data-text]")) element.textContent = say(element.dataset.text);
+  for (const button of document.querySelectorAll("[data-language]")) button.setAttribute("aria-pressed", button.dataset.language === name);
+  if (mine) $("example").textContent = say("back");
+  drawClaims(inputs().map((input) => input.value));
+  complain(problem);
+  announce(asking ? "working" : undefined);
+  drawModel();
+  draw();
+}
+
+async function meetModel() {
+  const response = await fetch("ready").catch(() => null);
+  model = response?.ok ? (await response.json()).model : null;
+  waiting = response?.status === 503;
+  if (waiting) setTimeout(meetModel, 1000);
+  drawModel();
+}
+
+function drawModel() {
+  const named = model ? [`${say("model")}: `, make("bdi", {}, model.name), " ", make("code", { title: model.digest }, model.digest.slice(0, 12))] : [];
+  $("model").replaceChildren(...(waiting ? [say("loading")] : named));
+}
+
+$("ask").addEventListener("submit", (event) => { event.preventDefault(); ask(); });
+$("ask").addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); ask(); }
+});
+$("stop").addEventListener("click", () => asking?.abort());
+$("example").addEventListener("click", toggleExample);
+$("add").addEventListener("click", () => { drawClaims([...inputs().map((input) => input.value), ""]); inputs().at(-1).focus(); });
+$("only").addEventListener("change", () => { page = 0; drawTable(); });
+$("previous").addEventListener("click", () => { page -= 1; drawTable(); });
+$("next").addEventListener("click", () => { page += 1; drawTable(); });
+$("shown").addEventListener("change", (event) => { chosen = Number(event.target.value); drawArticle(); });
+$("csv").addEventListener("click", () => save("stances.csv", "text/csv;charset=utf-8", csv()));
+$("json").addEventListener("click", () => save("stances.json", "application/json", JSON.stringify(result.answer, null, 1)));
+$("result").addEventListener("click", (event) => {
+  const [, kind, order] = event.target.closest("a")?.hash.match(/^#(row|place)-(\d+)$/) ?? [];
+  if (!kind) return;
+  event.preventDefault();
+  kind === "row" ? toRow(Number(order) - 1) : arrive($(`place-${order}`));
+});
+for (const button of document.querySelectorAll("[data-language]")) {
+  button.addEventListener("click", () => {
+    speak(button.dataset.language);
+    history.replaceState(null, "", `?lang=${language}`);
+  });
+}
+
+// The address may say the language, and ask for the example: /?lang=ar&example
+const address = new URLSearchParams(location.search);
+const asked = address.get("lang");
+speak(Object.hasOwn(STRINGS, asked) ? asked : /^ar\b/.test(navigator.language) ? "ar" : "en");
+meetModel();
+if (address.has("example")) {
+  toggleExample();
+  ask();
+}
