@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from claimstance.bundle import FORMAT, LAYOUT, LINEAR, _checksum, bundle_digest, read_bundle, write_bundle
+from claimstance.bundle import LAYOUT, LINEAR, bundle_digest, read_bundle, write_bundle
 from claimstance.errors import BundleError, ClaimstanceError
 from claimstance.files import sha256
+from claimstance.manifest import FORMAT, checksum
 from claimstance.predictor import Predictor
 
 FILES = (LAYOUT.manifest, *LAYOUT.contents(LINEAR))
@@ -39,7 +40,7 @@ def forge(folder: Path, change: Callable[[dict], None]) -> None:
     for name, entry in body["files"].items():
         entry.update(bytes=(folder / name).stat().st_size, sha256=sha256(folder / name))
     change(body)
-    body["checksum"] = _checksum(body)
+    body["checksum"] = checksum(body)
     path.write_text(json.dumps(body, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
 
