@@ -190,9 +190,9 @@ def _read_bundle(folder: Path, kinds: Sequence[str], content: bytes | None = Non
 
 
 def _largest(name: str) -> int:
-    return {LAYOUT.lexicon: LARGEST_LEXICON}.get(
-        name, LARGEST_MANIFEST if name.endswith(LAYOUT.manifest) else LARGEST_FILE
-    )
+    if name == LAYOUT.lexicon:
+        return LARGEST_LEXICON
+    return LARGEST_MANIFEST if name.endswith(LAYOUT.manifest) else LARGEST_FILE
 
 
 def _read_ensemble(folder: Path, manifest: Manifest, read: dict[str, bytes]) -> EnsembleBundle:

@@ -96,9 +96,11 @@ class EncoderModel:
             raise BundleError(f"settings are not an encoder's ({error}); export the model again") from None
         self.lexicon = read_lexicon(bundle.lexicons)
         self._labels = len(manifest.labels)
-        self._tokenize = PairTokenizer(
-            bundle.tokenizer.read_text(encoding="utf-8"), self.settings.max_tokens, manifest.inputs
-        )
+        try:
+            tokenizer = bundle.tokenizer.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise BundleError(f"{bundle.tokenizer}: not a text ({error}); export the model again") from None
+        self._tokenize = PairTokenizer(tokenizer, self.settings.max_tokens, manifest.inputs)
         try:
             self._session = onnxruntime.InferenceSession(bundle.network, providers=["CPUExecutionProvider"])
         except Exception as error:
@@ -131,14 +133,21 @@ def batched_scores(
     labels: int,
     network: Callable[[dict[str, np.ndarray]], np.ndarray],
 ) -> np.ndarray:
-    """Score encoded pairs in batches of like length (n × labels, float64); ``network`` scores one padded batch."""
+    """Score encoded pairs in batches of like length (n × labels, float64); ``network`` scores one padded batch.
+
+    Raises:
+        BundleError: the network gives scores of another shape.
+    """
     scores = np.empty((len(encodings), labels))
     order = np.argsort([len(encoding.ids) for encoding in encodings], kind="stable")
     for start in range(0, order.size, _BATCH):
         batch = order[start : start + _BATCH]
         chosen = [encodings[index] for index in batch]
         feed = padded([encoding.ids for encoding in chosen], [encoding.type_ids for encoding in chosen], settings)
-        scores[batch] = network(feed)
+        given = network(feed)
+        if given.shape != (len(batch), labels):
+            raise BundleError(f"scores of shape {given.shape}, expected {(len(batch), labels)}")
+        scores[batch] = given
     return scores
 
 

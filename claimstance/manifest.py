@@ -212,6 +212,6 @@ def _is_sound_file(file: Any) -> bool:
         _is_object(file)
         and sorted(file) == ["bytes", "sha256"]
         and type(file["bytes"]) is int
-        and file["bytes"] >= 0
+        and 0 <= file["bytes"] < 1 << 63
         and isinstance(file["sha256"], str)
     )
