@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from claimstance.bundle import EncoderBundle, read_bundle, write_bundle
+from claimstance.bundle import Bundle, EncoderBundle, read_bundle, write_bundle
 from claimstance.errors import BundleError
+from claimstance.features import FAMILIES as FEATURE_FAMILIES
+from claimstance.features import SLOTS, FeatureExtractor
 from claimstance.files import sha256
 from claimstance.lexicon import Lexicon
 from claimstance.manifest import ENCODER, LAYOUT, checksum
@@ -235,6 +237,17 @@ def stack(
 def ensemble_folder(request: pytest.FixtureRequest) -> Path:
     """An exported ensemble of each rule."""
     return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(scope="session")
+def every_family(model_folder: Path, lexicon: Lexicon, thesaurus: Thesaurus) -> Predictor:
+    """A model of every feature family, with the project's word sets and weights that no training chose."""
+    known, generator = read_bundle(model_folder), np.random.default_rng(0)
+    families = dict.fromkeys(FEATURE_FAMILIES, 0.3)
+    width = FeatureExtractor(lexicon, known.idf, families, thesaurus)([""], [""]).dense.shape[1]
+    dense, sparse = (generator.normal(0, 0.1, (rows, 4)).astype(np.float32) for rows in (width + 1, SLOTS))
+    manifest = replace(known.manifest, families=families)
+    return Predictor(Bundle(manifest, dense, sparse, known.idf, known.lexicons, thesaurus.table))
 
 
 @pytest.fixture(scope="session")
