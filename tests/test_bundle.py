@@ -79,7 +79,7 @@ def test_a_newer_format_asks_for_an_upgrade_before_anything_else_is_judged(copy:
 @pytest.mark.parametrize("part", ["normalisation", "features"])
 def test_a_model_of_other_features_is_refused(copy: Path, forge: Callable[..., None], part: str) -> None:
     forge(copy, lambda body: body.update({part: body[part] + 1}))
-    with pytest.raises(BundleError, match=f"{part} version 2, this claimstance has 1"):
+    with pytest.raises(BundleError, match=rf"made with {part} version \d+, this claimstance has \d+"):
         read_bundle(copy)
 
 
