@@ -7,109 +7,45 @@ refused. An ensemble holds whole bundles, a folder each, and names the manifests
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import re
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from claimstance.contents import (
+    check_network,
+    parse_lexicons,
+    parse_thesaurus,
+    parse_weights,
+    read_checked,
+    read_plain,
+)
 from claimstance.errors import BundleError
-from claimstance.features import FAMILIES, FEATURES, SLOTS
+from claimstance.features import SLOTS
 from claimstance.files import replacing_folder, sha256
-from claimstance.text import NORMALISATION
+from claimstance.manifest import (
+    ENCODER,
+    ENSEMBLE,
+    KINDS,
+    LARGEST_MANIFEST,
+    LAYOUT,
+    LINEAR,
+    MOST_MEMBERS,
+    Manifest,
+    manifest_text,
+    parse_manifest,
+)
 
-FORMAT = 3
-"""Version of the bundle layout that this package writes, and the newest that it reads. Format 1 had no ``settings``, format 2
-no ensembles and no thesaurus."""
+IDF_SLOTS = 1 << 16
+"""Entries of an idf table."""
 
-LINEAR, ENCODER, ENSEMBLE = "pair-linear", "encoder", "ensemble"
-KINDS = (LINEAR, ENCODER, ENSEMBLE)
-"""Kinds of models that a bundle may hold; an ensemble's members are of the others."""
-
-MOST_MEMBERS = 16
-"""Members of an ensemble at most."""
-
-INPUTS = ("pair", "quote", "claim")
-"""What a model may read."""
-
-_LARGEST_MANIFEST = 1024 * 1024
-
-LARGEST_FILE = {LINEAR: 64 * 1024 * 1024, ENCODER: 4 * 1024**3, ENSEMBLE: _LARGEST_MANIFEST}
-"""Bytes, by kind; a larger file is refused before it is read."""
-
-
-@dataclass(frozen=True)
-class Layout:
-    """File names inside a bundle; writer and reader both go by it."""
-
-    manifest: str = "manifest.json"
-    dense: str = "dense.npy"
-    sparse: str = "sparse.npy"
-    idf: str = "idf.npy"
-    thesaurus: str = "thesaurus.npy"
-    lexicon: str = "lexicon.json"
-    network: str = "model.onnx"
-    tokenizer: str = "tokenizer.json"
-    stack: str = "stack.npy"
-
-    def member(self, number: int) -> str:
-        """The folder of an ensemble's member, counted from 1."""
-        return f"member-{number}"
-
-    def optional(self, kind: str) -> str | None:
-        """The file that a bundle of a kind may do without."""
-        return {LINEAR: self.thesaurus, ENSEMBLE: self.stack}.get(kind)
-
-    def contents(self, kind: str, members: int = 0, *, optional: bool = False) -> tuple[str, ...]:
-        """Every file but the manifest that a bundle of a kind answers for, an ensemble of so many members; with the file
-        that it may do without, or not."""
-        always = {
-            LINEAR: (self.dense, self.sparse, self.idf, self.lexicon),
-            ENCODER: (self.network, self.tokenizer, self.lexicon),
-            ENSEMBLE: tuple(f"{self.member(number)}/{self.manifest}" for number in range(1, members + 1)),
-        }[kind]
-        return (*always, self.optional(kind)) if optional else always
-
-    def may_hold(self, path: Path) -> bool:
-        """Say whether a bundle of any kind has such a file, or such a folder with nothing but a member in it."""
-        if path.is_dir():
-            return bool(re.fullmatch(r"member-\d+", path.name)) and all(map(self.may_hold, path.iterdir()))
-        return path.name in asdict(self).values()
-
-
-LAYOUT = Layout()
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What a bundle is: ``labels`` in the order of its probabilities; ``abstain_label``, the label that is no stance
-    (empty where every label is one); ``threshold``, the confidence from which it takes a stance; ``inputs``, one of INPUTS;
-    ``families``, the feature families of a linear model with their values; what it was trained on; its ``kind``, one of
-    KINDS, with the ``settings`` that this kind runs with."""
-
-    name: str
-    labels: tuple[str, ...]
-    abstain_label: str
-    threshold: float
-    inputs: str
-    families: dict[str, float]
-    trained_on: dict[str, str]
-    kind: str = LINEAR
-    settings: dict[str, Any] = field(default_factory=dict)
-    format: int = FORMAT
-    normalisation: int = NORMALISATION
-    features: int = FEATURES
-
-    @property
-    def stances(self) -> tuple[str, ...]:
-        """The labels that are stances, in order."""
-        return tuple(label for label in self.labels if label != self.abstain_label)
+LARGEST_FILE, LARGEST_LEXICON, LARGEST_NETWORK = 64 * 1024**2, 4 * 1024**2, 4 * 1024**3
+"""Bytes of an array or a tokenizer, of the word lists, and of an encoder's graph; a larger file is refused unread."""
 
 
 @dataclass(frozen=True)
@@ -208,7 +144,7 @@ def write_bundle(bundle: AnyBundle, folder: str | os.PathLike[str]) -> None:
                     np.save(fresh / LAYOUT.stack, np.ascontiguousarray(stack), allow_pickle=False)
                 contents = LAYOUT.contents(ENSEMBLE, len(members), optional=stack is not None)
         files = {name: {"bytes": (fresh / name).stat().st_size, "sha256": sha256(fresh / name)} for name in contents}
-        (fresh / LAYOUT.manifest).write_text(_manifest_text(bundle.manifest, files), encoding="utf-8", newline="\n")
+        (fresh / LAYOUT.manifest).write_text(manifest_text(bundle.manifest, files), encoding="utf-8", newline="\n")
 
 
 def _write_lexicons(folder: Path, lexicons: Sequence[dict[str, Any]]) -> None:
@@ -224,155 +160,57 @@ def read_bundle(folder: str | os.PathLike[str]) -> AnyBundle:
     return _read_bundle(Path(folder), KINDS)
 
 
-def _read_bundle(folder: Path, kinds: Sequence[str]) -> AnyBundle:
-    manifest, files = _read_manifest(folder)
+def _read_bundle(folder: Path, kinds: Sequence[str], content: bytes | None = None) -> AnyBundle:
+    """Read a bundle of some kinds; ``content`` is its manifest, where an ensemble has checked that already."""
+    if not folder.is_dir():
+        raise BundleError(f"{folder}: no such model folder; train one with: make quickstart")
+    path = folder / LAYOUT.manifest
+    if content is None:
+        if not path.exists():
+            raise BundleError(f"{folder}: no {LAYOUT.manifest}, so this is not an exported model")
+        content = read_plain(path, LARGEST_MANIFEST)
+    manifest, files = parse_manifest(content, path)
     if manifest.kind not in kinds:
         raise BundleError(f"{folder}: an ensemble inside an ensemble, expected a single model; export the model again")
-    for name in files:
-        _check_file(folder / name, files[name], LARGEST_FILE[manifest.kind])
+    if manifest.kind == ENCODER:
+        check_network(folder / LAYOUT.network, files.pop(LAYOUT.network), LARGEST_NETWORK)
+    # Each of the others is read once: what was checked is what is parsed, whatever happens to the file meanwhile.
+    read = {name: read_checked(folder / name, file, _largest(name)) for name, file in files.items()}
     if manifest.kind == ENSEMBLE:
-        return _read_ensemble(folder, manifest, files)
-    lexicons = _read_lexicons(folder / LAYOUT.lexicon)
+        return _read_ensemble(folder, manifest, read)
+    lexicons = parse_lexicons(read[LAYOUT.lexicon], folder / LAYOUT.lexicon)
     if manifest.kind == ENCODER:
         return EncoderBundle(manifest, folder / LAYOUT.network, folder / LAYOUT.tokenizer, lexicons)
-    dense, sparse, idf = (_load_array(folder / name) for name in (LAYOUT.dense, LAYOUT.sparse, LAYOUT.idf))
     width = len(manifest.labels)
-    if dense.ndim != 2 or dense.shape[1] != width or sparse.shape != (SLOTS, width) or idf.shape != (1 << 16,):
-        raise BundleError(
-            f"{folder}: arrays of shape {dense.shape}, {sparse.shape}, {idf.shape}, expected "
-            f"(d + 1, {width}), ({SLOTS}, {width}), ({1 << 16},); export the model again"
-        )
-    if any(array.dtype != np.float32 for array in (dense, sparse, idf)):
-        raise BundleError(f"{folder}: an array is not of 32-bit floats; export the model again")
-    thesaurus = _load_array(folder / LAYOUT.thesaurus) if LAYOUT.thesaurus in files else None
-    if thesaurus is not None and (thesaurus.dtype != np.uint64 or thesaurus.ndim != 2 or thesaurus.shape[1] != 2):
-        raise BundleError(
-            f"{folder / LAYOUT.thesaurus}: {thesaurus.dtype} of shape {thesaurus.shape}, expected uint64 of shape (m, 2); "
-            f"export the model again"
-        )
-    return Bundle(manifest, dense, sparse, idf, lexicons, thesaurus)
+    shapes = {LAYOUT.dense: (None, width), LAYOUT.sparse: (SLOTS, width), LAYOUT.idf: (IDF_SLOTS,)}
+    weights = [parse_weights(read[name], folder / name, shape) for name, shape in shapes.items()]
+    thesaurus = read.get(LAYOUT.thesaurus)
+    table = None if thesaurus is None else parse_thesaurus(thesaurus, folder / LAYOUT.thesaurus)
+    return Bundle(manifest, *weights, lexicons, table)
 
 
-def _read_ensemble(folder: Path, manifest: Manifest, files: dict[str, Any]) -> EnsembleBundle:
+def _largest(name: str) -> int:
+    if name == LAYOUT.lexicon:
+        return LARGEST_LEXICON
+    return LARGEST_MANIFEST if name.endswith(LAYOUT.manifest) else LARGEST_FILE
+
+
+def _read_ensemble(folder: Path, manifest: Manifest, read: dict[str, bytes]) -> EnsembleBundle:
     single = [kind for kind in KINDS if kind != ENSEMBLE]
-    stacked = LAYOUT.stack in files
-    numbers = range(1, len(files) - stacked + 1)
-    members = tuple(_read_bundle(folder / LAYOUT.member(number), single) for number in numbers)
+    stacked = read.pop(LAYOUT.stack, None)
+    members = tuple(
+        _read_bundle(folder / LAYOUT.member(number), single, read[f"{LAYOUT.member(number)}/{LAYOUT.manifest}"])
+        for number in range(1, len(read) + 1)
+    )
+    width = len(manifest.labels)
+    shape = (len(members) * width + 1, width)
+    stack = None if stacked is None else parse_weights(stacked, folder / LAYOUT.stack, shape)
     try:
-        return EnsembleBundle(manifest, members, _load_array(folder / LAYOUT.stack) if stacked else None)
+        return EnsembleBundle(manifest, members, stack)
     except BundleError as error:
         raise BundleError(f"{folder}: {error}") from None
-
-
-def _read_lexicons(path: Path) -> list[dict[str, Any]]:
-    try:
-        lexicons = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise BundleError(f"{path}: {error}; export the model again") from None
-    if not isinstance(lexicons, list) or not all(isinstance(lexicon, dict) for lexicon in lexicons):
-        raise BundleError(f"{path}: no list of word lists; export the model again")
-    return lexicons
 
 
 def bundle_digest(folder: str | os.PathLike[str]) -> str:
     """Return the SHA-256 that names a whole bundle: that of its manifest, which names every other file's."""
     return sha256(Path(folder) / LAYOUT.manifest)
-
-
-def _manifest_text(manifest: Manifest, files: dict[str, Any]) -> str:
-    body = {**asdict(manifest), "labels": list(manifest.labels), "files": files}
-    if manifest.format == 1:
-        del body["settings"]
-    body["checksum"] = _checksum(body)
-    return json.dumps(body, ensure_ascii=False, indent=2) + "\n"
-
-
-def _checksum(body: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(body, ensure_ascii=False, sort_keys=True).encode()).hexdigest()
-
-
-def _read_manifest(folder: Path) -> tuple[Manifest, dict[str, Any]]:
-    path = folder / LAYOUT.manifest
-    if not folder.is_dir():
-        raise BundleError(f"{folder}: no such model folder; train one with: make quickstart")
-    if not path.is_file():
-        raise BundleError(f"{folder}: no {LAYOUT.manifest}, so this is not an exported model")
-    if path.stat().st_size > _LARGEST_MANIFEST:
-        raise BundleError(f"{path}: larger than {_LARGEST_MANIFEST} bytes, expected a short JSON file")
-    try:
-        text = path.read_text(encoding="utf-8")
-        body = json.loads(text)
-    except (ValueError, RecursionError):
-        raise BundleError(f"{path}: not JSON, the file was altered; export the model again") from None
-    if not isinstance(body, dict) or not isinstance(body.get("format"), int):
-        raise BundleError(f"{path}: no format number, expected an exported model's manifest")
-    if body["format"] > FORMAT:
-        raise BundleError(
-            f"{path}: format {body['format']} is newer than {FORMAT}, the newest this claimstance reads; "
-            f"upgrade with: pip install --upgrade claimstance"
-        )
-    files, checksum = body.pop("files", None), body.pop("checksum", None)
-    names = [part.name for part in fields(Manifest) if body["format"] > 1 or part.name != "settings"]
-    if checksum != _checksum({**body, "files": files}) or sorted(body) != sorted(names):
-        raise BundleError(f"{path}: altered since it was exported (its checksum differs); export the model again")
-    if not _is_sound(body, files):
-        raise BundleError(f"{path}: a value of the wrong kind, expected an exported model's manifest; export it again")
-    body["labels"] = tuple(body["labels"])
-    manifest = Manifest(**body)
-    if text != _manifest_text(manifest, files):
-        raise BundleError(f"{path}: altered since it was exported (its spelling differs); export the model again")
-    for part, ours in (("normalisation", NORMALISATION), ("features", FEATURES)):
-        if manifest.kind == LINEAR and getattr(manifest, part) != ours:
-            raise BundleError(
-                f"{path}: made with {part} version {getattr(manifest, part)}, this claimstance has {ours}; "
-                f"train and export the model again"
-            )
-    return manifest, files
-
-
-def _is_sound(body: dict[str, Any], files: Any) -> bool:
-    """Say whether a manifest whose checksum fits could have been written by ``write_bundle``."""
-    labels, families = body["labels"], body["families"]
-    return (
-        all(isinstance(body[name], str) for name in ("name", "abstain_label"))
-        and body["kind"] in KINDS
-        and isinstance(body.get("settings", {}), dict)
-        and isinstance(labels, list)
-        and len(labels) >= 2
-        and all(isinstance(label, str) and label for label in labels)
-        and len(set(labels)) == len(labels)
-        and body["abstain_label"] in ("", *labels)
-        and isinstance(body["threshold"], float)
-        and 0 <= body["threshold"] <= 1
-        and body["inputs"] in INPUTS
-        and isinstance(families, dict)
-        and set(families) <= set(FAMILIES)
-        and all(isinstance(value, float) for value in families.values())
-        and isinstance(body["trained_on"], dict)
-        and isinstance(files, dict)
-        and sorted(files) == sorted(_contents_like(body["kind"], files))
-        and all(isinstance(file, dict) and sorted(file) == ["bytes", "sha256"] for file in files.values())
-    )
-
-
-def _contents_like(kind: str, files: dict[str, Any]) -> tuple[str, ...]:
-    """Return what a bundle of this kind with as many files as these has to list."""
-    optional = LAYOUT.optional(kind) in files
-    return LAYOUT.contents(kind, len(files) - optional, optional=optional)
-
-
-def _check_file(path: Path, expected: dict[str, Any], largest: int) -> None:
-    if not path.is_file():
-        raise BundleError(f"{path}: missing from the exported model; copy the whole folder or export again")
-    if path.stat().st_size > largest or path.stat().st_size != expected["bytes"]:
-        raise BundleError(f"{path}: {path.stat().st_size} bytes, expected {expected['bytes']}; export the model again")
-    if sha256(path) != expected["sha256"]:
-        raise BundleError(f"{path}: altered since it was exported (SHA-256 differs); export the model again")
-
-
-def _load_array(path: Path) -> np.ndarray:
-    try:
-        with open(path, "rb") as file:
-            return np.lib.format.read_array(file, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise BundleError(f"{path}: not a plain array ({error}); export the model again") from None

@@ -23,6 +23,8 @@ except ImportError as error:
     ) from None
 
 _BATCH = 32
+_MOST_TOKENS = 1 << 16
+_LARGEST_TOKEN = 1 << 24
 _MULTIPLE = 8
 """Lengths are padded to multiples of this: every new shape costs time and memory."""
 
@@ -40,13 +42,13 @@ class EncoderSettings:
 
     def __post_init__(self) -> None:
         sound = (
-            isinstance(self.max_tokens, int)
-            and self.max_tokens >= 8
-            and isinstance(self.pad_token, int)
-            and self.pad_token >= 0
+            type(self.max_tokens) is int
+            and 8 <= self.max_tokens <= _MOST_TOKENS
+            and type(self.pad_token) is int
+            and 0 <= self.pad_token <= _LARGEST_TOKEN
             and isinstance(self.token_types, bool)
             and isinstance(self.temperature, float)
-            and self.temperature > 0
+            and 1e-3 <= self.temperature <= 1e3
             and self.precision in ("fp32", "int8")
         )
         if not sound:
@@ -94,13 +96,26 @@ class EncoderModel:
             raise BundleError(f"settings are not an encoder's ({error}); export the model again") from None
         self.lexicon = read_lexicon(bundle.lexicons)
         self._labels = len(manifest.labels)
-        self._tokenize = PairTokenizer(
-            bundle.tokenizer.read_text(encoding="utf-8"), self.settings.max_tokens, manifest.inputs
-        )
+        try:
+            tokenizer = bundle.tokenizer.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise BundleError(f"{bundle.tokenizer}: not a text ({error}); export the model again") from None
+        self._tokenize = PairTokenizer(tokenizer, self.settings.max_tokens, manifest.inputs)
         try:
             self._session = onnxruntime.InferenceSession(bundle.network, providers=["CPUExecutionProvider"])
         except Exception as error:
             raise BundleError(f"{bundle.network}: no graph that can be run ({error}); export the model again") from None
+        self._try(bundle)
+
+    def _try(self, bundle: EncoderBundle) -> None:
+        """Score one pair, so that a graph of other inputs or labels is found out before anything is asked of it."""
+        try:
+            scores = self.scores(["a"], ["b"])
+        except Exception as error:
+            # What the runtime raises depends on what is wrong with the graph.
+            raise BundleError(f"{bundle.network}: not the graph of this model ({error}); export it again") from None
+        if not np.isfinite(scores).all():
+            raise BundleError(f"{bundle.network}: scores that are no numbers; train and export the model again")
 
     def probabilities(self, quotes: Sequence[str], claims: Sequence[str]) -> np.ndarray:
         """Return the probability of every label (n × k); a pair's differs between batches by rounding alone."""
@@ -118,14 +133,21 @@ def batched_scores(
     labels: int,
     network: Callable[[dict[str, np.ndarray]], np.ndarray],
 ) -> np.ndarray:
-    """Score encoded pairs in batches of like length (n × labels, float64); ``network`` scores one padded batch."""
+    """Score encoded pairs in batches of like length (n × labels, float64); ``network`` scores one padded batch.
+
+    Raises:
+        BundleError: the network gives scores of another shape.
+    """
     scores = np.empty((len(encodings), labels))
     order = np.argsort([len(encoding.ids) for encoding in encodings], kind="stable")
     for start in range(0, order.size, _BATCH):
         batch = order[start : start + _BATCH]
         chosen = [encodings[index] for index in batch]
         feed = padded([encoding.ids for encoding in chosen], [encoding.type_ids for encoding in chosen], settings)
-        scores[batch] = network(feed)
+        given = network(feed)
+        if given.shape != (len(batch), labels):
+            raise BundleError(f"scores of shape {given.shape}, expected {(len(batch), labels)}")
+        scores[batch] = given
     return scores
 
 

@@ -41,7 +41,7 @@ class EnsembleSettings:
             and all(isinstance(weight, float) and 0 <= weight <= 1 for weight in self.weights)
             and (math.isclose(sum(self.weights), 1, abs_tol=1e-6) if self.rule == AVERAGE else not self.weights)
             and isinstance(self.temperature, float)
-            and 0 < self.temperature < math.inf
+            and 1e-3 <= self.temperature <= 1e3
             and (self.rule == AVERAGE or self.temperature == 1)
         )
         if not sound:

@@ -7,15 +7,21 @@ import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from claimstance.bundle import write_bundle
+from claimstance.bundle import Bundle, EncoderBundle, read_bundle, write_bundle
+from claimstance.errors import BundleError
+from claimstance.features import FAMILIES as FEATURE_FAMILIES
+from claimstance.features import SLOTS, FeatureExtractor
+from claimstance.files import sha256
 from claimstance.lexicon import Lexicon
-from claimstance.meanings import Thesaurus
+from claimstance.manifest import ENCODER, LAYOUT, checksum
+from claimstance.meanings import Thesaurus, compile_thesaurus
 from claimstance.predictor import Predictor
 from claimstance.records import Pair, read_pairs, write_json_lines
 from tests.browser import Browser, Tab
@@ -132,6 +138,24 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory, small_config: Config)
 
 
 @pytest.fixture(scope="session")
+def forge() -> Callable[..., None]:
+    """Rewrite a manifest, with a change, so that it fits what lies in its folder, as one who knows the format could."""
+
+    def rewrite(folder: Path, change: Callable[[dict[str, Any]], object] = lambda body: None) -> None:
+        path = folder / LAYOUT.manifest
+        body = json.loads(path.read_text(encoding="utf-8"))
+        del body["checksum"]
+        for name, entry in body["files"].items():
+            entry.update(bytes=(folder / name).stat().st_size, sha256=sha256(folder / name))
+        change(body)
+        body["checksum"] = checksum(body)
+        text = json.dumps(body, ensure_ascii=False, indent=2) + "\n"
+        path.write_bytes(text.encode("utf-8", "surrogatepass"))
+
+    return rewrite
+
+
+@pytest.fixture(scope="session")
 def predictor(model_folder: Path) -> Predictor:
     """The small model, loaded."""
     return Predictor.load(model_folder)
@@ -226,6 +250,84 @@ def stack(
 def ensemble_folder(request: pytest.FixtureRequest) -> Path:
     """An exported ensemble of each rule."""
     return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(scope="session")
+def every_family(model_folder: Path, lexicon: Lexicon, thesaurus: Thesaurus) -> Predictor:
+    """A model of every feature family, with the project's word sets and weights that no training chose."""
+    known, generator = read_bundle(model_folder), np.random.default_rng(0)
+    families = dict.fromkeys(FEATURE_FAMILIES, 0.3)
+    width = FeatureExtractor(lexicon, known.idf, families, thesaurus)([""], [""]).dense.shape[1]
+    dense, sparse = (generator.normal(0, 0.1, (rows, 4)).astype(np.float32) for rows in (width + 1, SLOTS))
+    manifest = replace(known.manifest, families=families)
+    return Predictor(Bundle(manifest, dense, sparse, known.idf, known.lexicons, thesaurus.table))
+
+
+@pytest.fixture(scope="session")
+def graph() -> Callable[..., bytes]:
+    """Make the smallest graph that scores pairs: how many tokens a pair has, times a weight a label."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    def make(weights: TensorProto | np.ndarray, inputs: tuple[str, ...] = ("input_ids", "attention_mask")) -> bytes:
+        kept = weights if isinstance(weights, TensorProto) else numpy_helper.from_array(weights, "weights")
+        nodes = [
+            helper.make_node("ReduceSum", [inputs[-1], "axis"], ["tokens"], keepdims=1),
+            helper.make_node("Cast", ["tokens"], ["count"], to=TensorProto.FLOAT),
+            helper.make_node("MatMul", ["count", "weights"], ["logits"]),
+        ]
+        body = helper.make_graph(
+            nodes,
+            "stances",
+            [helper.make_tensor_value_info(name, TensorProto.INT64, ["pairs", "width"]) for name in inputs],
+            [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["pairs", None])],
+            [numpy_helper.from_array(np.array([1]), "axis"), kept],
+        )
+        model = helper.make_model(body, ir_version=10, opset_imports=[helper.make_opsetid("", 18)])
+        return model.SerializeToString()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def every_kind(
+    model_folder: Path, stack: Path, graph: Callable[..., bytes], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    """A bundle of each kind: ``linear``, with a thesaurus; ``ensemble``, a stack; ``encoder``, which no training made."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    folder = tmp_path_factory.mktemp("kinds")
+    linear = read_bundle(model_folder)
+    table = compile_thesaurus([("t", ["ارتفع/يرتفع، صعود | انخفض/ينخفض، هبوط", "أقال/يقيل، إقالة، عزل"])])
+    write_bundle(replace(linear, thesaurus=table), folder / "linear")
+    (folder / "network").write_bytes(graph(np.linspace(-1, 1, 4, dtype=np.float32)[None]))
+    tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0, "[PAD]": 1, "نفى": 2}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.save(str(folder / "tokens"))
+    settings = {"max_tokens": 32, "pad_token": 1, "token_types": False, "temperature": 1.0, "precision": "fp32"}
+    manifest = replace(linear.manifest, kind=ENCODER, settings=settings, families={})
+    write_bundle(EncoderBundle(manifest, folder / "network", folder / "tokens", linear.lexicons), folder / "encoder")
+    return {"linear": folder / "linear", "ensemble": stack, "encoder": folder / "encoder"}
+
+
+@pytest.fixture
+def copied(every_kind: dict[str, Path], tmp_path: Path) -> Callable[[str], Path]:
+    """Copy a bundle of a kind that a test may spoil."""
+    return lambda kind: Path(shutil.copytree(every_kind[kind], tmp_path / "copy"))
+
+
+@pytest.fixture(scope="session")
+def refusal() -> Callable[..., str]:
+    """Return what is said against a bundle, which has to name the file (or the folder) in one line."""
+
+    def of(folder: Path, named: Path | None = None) -> str:
+        with pytest.raises(BundleError) as caught:
+            Predictor.load(folder)
+        said = str(caught.value)
+        assert str(named or folder) in said
+        assert "\n" not in said and len(said) < 600
+        return said
+
+    return of
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,13 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from claimstance.bundle import FORMAT, LAYOUT, LINEAR, _checksum, bundle_digest, read_bundle, write_bundle
+from claimstance.bundle import LAYOUT, LINEAR, bundle_digest, read_bundle, write_bundle
 from claimstance.errors import BundleError, ClaimstanceError
-from claimstance.files import sha256
+from claimstance.manifest import FORMAT
 from claimstance.predictor import Predictor
 
 FILES = (LAYOUT.manifest, *LAYOUT.contents(LINEAR))
-FLIPS = 200
 
 
 @pytest.fixture
@@ -29,18 +27,6 @@ def copy(model_folder: Path, tmp_path: Path) -> Path:
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-def forge(folder: Path, change: Callable[[dict], None]) -> None:
-    """Rewrite the manifest with a change and a checksum that fits, as one who knows the format could."""
-    path = folder / LAYOUT.manifest
-    body = json.loads(path.read_text(encoding="utf-8"))
-    del body["checksum"]
-    for name, entry in body["files"].items():
-        entry.update(bytes=(folder / name).stat().st_size, sha256=sha256(folder / name))
-    change(body)
-    body["checksum"] = _checksum(body)
-    path.write_text(json.dumps(body, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
 
 def test_a_bundle_read_and_written_again_has_the_same_bytes(model_folder: Path, tmp_path: Path) -> None:
@@ -78,42 +64,6 @@ def test_a_failed_write_leaves_the_old_bundle(copy: Path) -> None:
     assert [path.name for path in copy.parent.iterdir()] == [copy.name]
 
 
-def test_no_altered_byte_is_accepted(copy: Path) -> None:
-    generator = random.Random(20)
-    intact = contents(copy)
-    accepted = []
-    for number in range(FLIPS):
-        name = FILES[number % len(FILES)]
-        altered = bytearray(intact[name])
-        place = generator.randrange(len(altered))
-        altered[place] ^= generator.randrange(1, 256)
-        (copy / name).write_bytes(altered)
-        try:
-            read_bundle(copy)
-            accepted.append((name, place))
-        except BundleError as error:
-            assert str(copy / name) in str(error)
-        (copy / name).write_bytes(intact[name])
-    assert accepted == []
-    read_bundle(copy)
-
-
-@pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("cut", [0, 1, -1])
-def test_a_shortened_or_lengthened_file_is_refused(copy: Path, name: str, cut: int) -> None:
-    whole = (copy / name).read_bytes()
-    (copy / name).write_bytes(whole + b"\n" if cut > 0 else whole[:cut])
-    with pytest.raises(BundleError, match=name):
-        read_bundle(copy)
-
-
-@pytest.mark.parametrize("name", FILES)
-def test_a_missing_file_is_named(copy: Path, name: str) -> None:
-    (copy / name).unlink()
-    with pytest.raises(BundleError, match=name):
-        read_bundle(copy)
-
-
 def test_a_missing_folder_says_how_to_get_a_model(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="absent: no such model folder; train one with: make quickstart"):
         read_bundle(tmp_path / "absent")
@@ -127,9 +77,9 @@ def test_a_newer_format_asks_for_an_upgrade_before_anything_else_is_judged(copy:
 
 
 @pytest.mark.parametrize("part", ["normalisation", "features"])
-def test_a_model_of_other_features_is_refused(copy: Path, part: str) -> None:
+def test_a_model_of_other_features_is_refused(copy: Path, forge: Callable[..., None], part: str) -> None:
     forge(copy, lambda body: body.update({part: body[part] + 1}))
-    with pytest.raises(BundleError, match=f"{part} version 2, this claimstance has 1"):
+    with pytest.raises(BundleError, match=rf"made with {part} version \d+, this claimstance has \d+"):
         read_bundle(copy)
 
 
@@ -157,10 +107,10 @@ def rename(body: dict) -> None:
     ],
 )
 def test_a_manifest_with_a_fitting_checksum_but_wrong_content_is_refused(
-    copy: Path, change: Callable[[dict], None]
+    copy: Path, forge: Callable[..., None], change: Callable[[dict], None]
 ) -> None:
     shutil.copy(copy / LAYOUT.dense, copy.parent / "outside.npy")
-    forge(copy, lambda body: None)
+    forge(copy)
     read_bundle(copy)
     forge(copy, change)
     with pytest.raises(BundleError) as caught:
@@ -193,10 +143,10 @@ def save_archive(path: Path) -> None:
     ],
 )
 def test_a_wrong_file_with_a_fitting_checksum_is_refused(
-    copy: Path, name: str, spoil: Callable[[Path], object]
+    copy: Path, forge: Callable[..., None], name: str, spoil: Callable[[Path], object]
 ) -> None:
     spoil(copy / name)
-    forge(copy, lambda body: None)
+    forge(copy)
     with pytest.raises(ClaimstanceError) as caught:
         Predictor.load(copy)
     assert str(copy) in str(caught.value)

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import random
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from claimstance.bundle import LAYOUT, EnsembleBundle, _checksum, bundle_digest, read_bundle, write_bundle
+from claimstance.bundle import LAYOUT, EnsembleBundle, bundle_digest, read_bundle, write_bundle
 from claimstance.ensemble import EnsembleModel
 from claimstance.errors import BundleError, ClaimstanceError
 from claimstance.explanation import explain
-from claimstance.files import sha256
 from claimstance.predictor import Predictor
 from claimstance.records import Pair
 from training.corpus import LoadedCorpus
-
-FLIPS = 80
 
 
 def texts(corpus: LoadedCorpus) -> tuple[list[str], list[str]]:
@@ -32,17 +27,6 @@ def texts(corpus: LoadedCorpus) -> tuple[list[str], list[str]]:
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def forge(folder: Path) -> None:
-    """Rewrite an ensemble's manifest so that it fits what is in the folder."""
-    path = folder / LAYOUT.manifest
-    body = json.loads(path.read_text(encoding="utf-8"))
-    del body["checksum"]
-    for name, entry in body["files"].items():
-        entry.update(bytes=(folder / name).stat().st_size, sha256=sha256(folder / name))
-    body["checksum"] = _checksum(body)
-    path.write_text(json.dumps(body, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
 
 def member_answers(model: Path, quotes: Sequence[str], claims: Sequence[str]) -> list[np.ndarray]:
@@ -85,21 +69,6 @@ def test_it_is_read_and_written_again_with_the_same_bytes(ensemble_folder: Path,
     assert bundle_digest(tmp_path / "again") == bundle_digest(ensemble_folder)
 
 
-def test_no_altered_byte_is_accepted_in_the_ensemble_or_in_a_member(ensemble_folder: Path, tmp_path: Path) -> None:
-    copy = Path(shutil.copytree(ensemble_folder, tmp_path / "copy"))
-    generator, intact = random.Random(3), contents(copy)
-    for number in range(FLIPS):
-        name = sorted(intact)[number % len(intact)]
-        altered = bytearray(intact[name])
-        altered[generator.randrange(len(altered))] ^= generator.randrange(1, 256)
-        (copy / name).write_bytes(altered)
-        with pytest.raises(BundleError) as caught:
-            read_bundle(copy)
-        assert str(copy / name) in str(caught.value)
-        (copy / name).write_bytes(intact[name])
-    read_bundle(copy)
-
-
 def test_members_that_changed_places_or_went_missing_are_refused(ensemble_folder: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(ensemble_folder, tmp_path / "copy"))
     for source, target in (("member-1", "other"), ("member-2", "member-1"), ("other", "member-2")):
@@ -111,7 +80,9 @@ def test_members_that_changed_places_or_went_missing_are_refused(ensemble_folder
         read_bundle(copy)
 
 
-def test_an_ensemble_inside_an_ensemble_is_neither_made_nor_read(average: Path, tmp_path: Path) -> None:
+def test_an_ensemble_inside_an_ensemble_is_neither_made_nor_read(
+    average: Path, forge: Callable[..., None], tmp_path: Path
+) -> None:
     bundle = read_bundle(average)
     with pytest.raises(BundleError, match="member 1 is an ensemble itself"):
         EnsembleBundle(bundle.manifest, (bundle, bundle), None)
@@ -132,7 +103,7 @@ def relabelled(bundle: Any, **parts: Any) -> Any:
     [("labels", ("deny", "assert", "confirm", "none")), ("abstain_label", ""), ("inputs", "quote")],
 )
 def test_members_that_answer_another_question_are_refused(
-    average: Path, tmp_path: Path, part: str, value: object
+    average: Path, forge: Callable[..., None], tmp_path: Path, part: str, value: object
 ) -> None:
     bundle = read_bundle(average)
     with pytest.raises(BundleError, match=f"member 2 has the {part}"):
@@ -152,11 +123,13 @@ def test_members_that_answer_another_question_are_refused(
         pytest.param(lambda layer: layer.ravel(), id="flat"),
     ],
 )
-def test_a_layer_that_is_not_of_the_members_is_refused(stack: Path, tmp_path: Path, spoil: Any) -> None:
+def test_a_layer_that_is_not_of_the_members_is_refused(
+    stack: Path, forge: Callable[..., None], tmp_path: Path, spoil: Any
+) -> None:
     copy = Path(shutil.copytree(stack, tmp_path / "copy"))
     np.save(copy / LAYOUT.stack, spoil(np.load(copy / LAYOUT.stack)))
     forge(copy)
-    with pytest.raises(BundleError, match="copy: a stack of shape"):
+    with pytest.raises(BundleError, match=r"copy/stack\.npy: not a plain array of 9 × 4 float32"):
         read_bundle(copy)
 
 

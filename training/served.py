@@ -1,15 +1,18 @@
-"""The registered MLflow model: a bundle behind MLflow's own prediction call. MLflow runs this file as the model."""
+"""The registered MLflow model: a bundle behind MLflow's own prediction call. MLflow runs this file as the model.
+
+MLFLOW_TRACKING_URI=sqlite:///mlflow.db mlflow models serve -m models:/claim-stance@champion --env-manager local
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pandas as pd
+from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel
 
-from claimstance import Predictor
-from claimstance.cli import prediction_fields
+from claimstance import ClaimstanceError, Predictor
 
 
 class StanceModel(PythonModel):
@@ -20,12 +23,19 @@ class StanceModel(PythonModel):
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         claims = model_input["claim"] if "claim" in model_input else [""] * len(model_input)
-        rows = []
-        for prediction in self.predictor.predict(list(zip(model_input["quote"], claims, strict=True))):
-            fields = prediction_fields(prediction)
-            probabilities = fields.pop("probabilities")
-            rows.append({**fields, **{f"probability_{label}": value for label, value in probabilities.items()}})
-        return pd.DataFrame(rows)
+        try:
+            predictions = self.predictor.predict(list(zip(model_input["quote"], claims, strict=True)))
+        except ClaimstanceError as error:
+            # MLflow keeps the words of its own exceptions alone for whoever asked.
+            raise MlflowException.invalid_parameter_value(str(error)) from None
+        columns: dict[str, Any] = {
+            # As objects: in a column of texts pandas makes NaN of None, which is no JSON.
+            "predicted_stance": pd.Series([each.stance for each in predictions], dtype=object),
+            "confidence": [each.confidence for each in predictions],
+        }
+        for label in self.predictor.manifest.labels:
+            columns[f"probability_{label}"] = [each.probabilities[label] for each in predictions]
+        return pd.DataFrame(columns)
 
 
 set_model(StanceModel())

@@ -337,7 +337,7 @@ class MlflowTracker:
             artifacts={"bundle": str(model.bundle)},
             code_paths=[str(root.parent / "claimstance")],
             signature=ModelSignature(Schema(inputs), Schema(outputs)),
-            pip_requirements=["numpy>=2", "pandas", "rich", *_needed(read_bundle(model.bundle))],
+            pip_requirements=["numpy>=2", "pandas", *_needed(read_bundle(model.bundle))],
             registered_model_name=self._model,
         )
         version = str(info.registered_model_version)
