@@ -80,17 +80,18 @@ def _shared(key: np.ndarray, quoted: np.ndarray) -> np.ndarray:
     while claims.size and quotes.size:
         bits = (16 * claims.size).bit_length()
         shift = np.uint64(64 - bits)
+        slot, looked = (left >> shift).view(np.int64), (sought >> shift).view(np.int64)
         slots, met = np.zeros(1 << bits, dtype=np.uint64), np.zeros(1 << bits, dtype=bool)
-        slot = (left >> shift).astype(np.int64)
         slots[slot] = left
-        looked = (sought >> shift).astype(np.int64)
         hit = np.flatnonzero(np.take(slots, looked) == sought)
-        exact[quotes[hit]] = True
-        met[looked[hit]] = True
+        exact[np.take(quotes, hit)] = True
+        met[np.take(looked, hit)] = True
         placed = np.take(slots, slot) == left
         exact[claims[placed & np.take(met, slot)]] = True
-        claims, left = claims[~placed], left[~placed]
-        sought, left = mix(sought + _RESALT), mix(left + _RESALT)
+        again = np.flatnonzero(~placed)
+        claims, left = claims[again], left[again]
+        if again.size:
+            sought, left = mix(sought + _RESALT), mix(left + _RESALT)
     return exact
 
 
@@ -150,7 +151,7 @@ def _compare_spellings(
     common &= np.repeat(np.take(spelling.grams, other_rows, axis=0), width, axis=0)
     found = np.bitwise_count(common)
     bits = found[:, 0] + found[:, 1]
-    some = np.flatnonzero(bits)
+    some = np.flatnonzero(bits != 0)
     quote, claim = np.take(quote, some), np.take(np.repeat(np.arange(claims.size), width), some)
     size = np.take(np.take(spelling.size, rows), quote) + np.take(np.take(spelling.size, other_rows), claim)
     dice = np.rint(2 * STEPS * np.take(bits, some).astype(np.float64) / size) / STEPS

@@ -14,7 +14,7 @@ import numpy as np
 from claimstance import formulas
 from claimstance.alignment import CLAIM, crossed, first_of_each
 from claimstance.lexicon import CUE_CLASSES, FUNCTION
-from claimstance.view import PairView
+from claimstance.view import REGIONS, PairView
 from claimstance.words import Words, mix
 
 STATES = 6
@@ -41,8 +41,21 @@ RUNS = (2, 3, 4)
 
 _MET = np.uint64(1 << 40)
 
-Hashed = tuple[np.ndarray, np.ndarray, tuple[np.ndarray, ...]]
-"""Sparse features of one kind, an entry each: the pair, a hash, and arrays of the words that each is made of."""
+PLACES = 2 * len(REGIONS)
+CUE_KINDS = 3
+"""In how many places a cue may stand (``cue_places``), and how many kinds of features it has there (``cue_hashes``)."""
+
+_CUES = np.uint32(FUNCTION - 1)
+
+
+class Hashed(NamedTuple):
+    """Sparse features of one ``kind`` of a family, an entry each: the ``pair``, a hash, and arrays of the words that each is made
+    of (``owners``)."""
+
+    kind: int
+    pair: np.ndarray
+    hashes: np.ndarray
+    owners: tuple[np.ndarray, ...]
 
 
 def _overlap(view: PairView) -> np.ndarray:
@@ -57,8 +70,8 @@ def _overlap_steps(view: PairView) -> list[np.ndarray]:
 
 def cue_words(view: PairView) -> tuple[np.ndarray, np.ndarray]:
     """Return each word that is a cue and the index in CUE_CLASSES of its class; a word of two classes stands twice."""
-    classes = view.reading.classes & np.uint32(FUNCTION - 1)
-    word = np.flatnonzero(classes)
+    classes = view.reading.classes & _CUES
+    word = np.flatnonzero(classes != 0)
     classes = classes[word]
     words, cues = [word[:0]], [word[:0]]
     while word.size:
@@ -118,7 +131,7 @@ def _swaps(view: PairView) -> list[Hashed]:
     quote, width = crossed(np.take(alignment.pair, quotes), np.take(alignment.pair, claims), view.count)
     quote, claim = np.take(quotes, quote), np.repeat(claims, width)
     stem = view.reading.stem
-    return [(alignment.pair[quote], swap_hash(stem[quote], stem[claim]), (quote, claim))]
+    return [Hashed(0, alignment.pair[quote], swap_hash(stem[quote], stem[claim]), (quote, claim))]
 
 
 def swap_hash(quote: np.ndarray, claim: np.ndarray) -> np.ndarray:
@@ -126,45 +139,55 @@ def swap_hash(quote: np.ndarray, claim: np.ndarray) -> np.ndarray:
     return mix(quote + claim * np.uint64(3))
 
 
+def cue_places(view: PairView) -> tuple[np.ndarray, np.ndarray]:
+    """Return the cues of quotes and the place of each: twice its region, and 1 more where the claim is turned."""
+    at = np.flatnonzero(((view.reading.classes & _CUES) != 0) & view.quoted)
+    return at, 2 * view.regions(at) + np.take(view.claim_turned, np.take(view.alignment.pair, at))
+
+
+def lowest_cue(classes: np.ndarray) -> np.ndarray:
+    """Return the bit of the first cue class of each word, 0 for a word of none (uint32)."""
+    cues = classes & _CUES
+    return cues & (~cues + np.uint32(1))
+
+
+def cue_hashes(classes: np.ndarray, lemma: np.ndarray, place: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Hash cues by their class and place, their lemma and place, and their lemma and whether the claim is turned."""
+    lemma, place = mix(lemma.astype(np.uint64)), place.astype(np.uint64)
+    placed = place + np.uint64(1)
+    return mix(lowest_cue(classes).astype(np.uint64)) + placed, lemma + placed, lemma + (place & np.uint64(1))
+
+
 def _outline(view: PairView) -> list[Hashed]:
-    """The order of cues around aligned words in the quote, and each cue by region, all against the claim's parity."""
-    classes = view.reading.classes & np.uint32(FUNCTION - 1)
-    met = view.alignment.aligned & (view.weight > 0)
-    at = np.flatnonzero(((classes > 0) | met) & view.quoted)
-    classes, pair = classes[at], view.alignment.pair[at]
-    lowest = classes & (~classes + np.uint32(1))
+    """Runs of cues and aligned words in the quote, against the claim's parity."""
+    classes = lowest_cue(view.reading.classes)
+    at = np.flatnonzero(((classes > 0) | (view.alignment.aligned & (view.weight > 0))) & view.quoted)
+    lowest, pair = np.take(classes, at), np.take(view.alignment.pair, at)
     if at.size:
         repeats = (lowest[1:] == 0) & (lowest[:-1] == 0) & (pair[1:] == pair[:-1])
-        keep = np.concatenate(([True], ~repeats))
+        keep = np.flatnonzero(np.concatenate(([True], ~repeats)))
         at, pair, lowest = at[keep], pair[keep], lowest[keep]
-    is_cue, parity = lowest > 0, view.claim_turned[pair]
-    cue = at[is_cue]
-    hashes = cue_hashes(lowest[is_cue], view.reading.lemma[cue], view.regions(cue), parity[is_cue])
-    kinds = [(pair[is_cue], each, (cue,)) for each in hashes]
-    for length in RUNS:
+    symbol, parity, kinds = run_symbol(lowest), view.claim_turned, []
+    for index, length in enumerate(RUNS):
         size = max(at.size - length + 1, 0)
         whole = np.flatnonzero(pair[:size] == pair[at.size - size :])
         places = [whole + step for step in range(length)]
-        hashes = run_hash([lowest[place] for place in places], parity[whole])
-        kinds.append((pair[whole], hashes, tuple(at[place] for place in places)))
+        hashes = run_hash([symbol[place] for place in places], parity[pair[whole]])
+        kinds.append(Hashed(CUE_KINDS + index, pair[whole], hashes, tuple(at[place] for place in places)))
     return kinds
 
 
-def cue_hashes(
-    lowest: np.ndarray, lemma: np.ndarray, region: np.ndarray, parity: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Hash cues, of a class (its bit) and a lemma, by where they stand and the claim's parity, and by the parity alone."""
-    place = (2 * region + parity + 1).astype(np.uint64)
-    lemma = mix(lemma.astype(np.uint64))
-    return mix(lowest.astype(np.uint64)) + place, lemma + place, lemma + parity.astype(np.uint64)
-
-
-def run_hash(lowest: Sequence[np.ndarray], parity: np.ndarray) -> np.ndarray:
-    """Hash runs of cues (the bits of their classes) and of words met (0), by the claim's parity."""
-    hashes, *others = (mix(np.where(bits > 0, bits.astype(np.uint64), _MET)) for bits in lowest)
+def run_hash(symbols: Sequence[np.ndarray], parity: np.ndarray) -> np.ndarray:
+    """Hash runs of symbols, as ``run_symbol`` gives them, by the claim's parity."""
+    hashes, *others = symbols
     for other in others:
         hashes = mix(hashes + other * np.uint64(3))
     return hashes + parity.astype(np.uint64)
+
+
+def run_symbol(lowest: np.ndarray) -> np.ndarray:
+    """Return what stands in runs for cues (the bits of their classes) and for words met (0)."""
+    return mix(np.where(lowest > 0, lowest.astype(np.uint64), _MET))
 
 
 def _relations(view: PairView) -> np.ndarray:
@@ -200,7 +223,7 @@ def _relation_cells(view: PairView) -> list[Hashed]:
     """Each related pair of words by how it is related and by the set that relates it."""
     links = view.relations
     cell = mix(links.group.astype(np.uint64) * np.uint64(4) + links.relation.astype(np.uint64) + np.uint64(1))
-    return [(view.alignment.pair[links.quote], cell, (links.quote, links.claim))]
+    return [Hashed(0, view.alignment.pair[links.quote], cell, (links.quote, links.claim))]
 
 
 def _senses(view: PairView) -> list[Hashed]:
@@ -209,10 +232,10 @@ def _senses(view: PairView) -> list[Hashed]:
     unmet = ~(view.alignment.exact | view.relations.same)[senses.word]
     cell = mix((senses.group << 13 | senses.member).astype(np.uint64) + np.uint64(1))
     families = []
-    for side in (view.quoted, view.claimed):
+    for kind, side in enumerate((view.quoted, view.claimed)):
         chosen = np.flatnonzero(unmet & side[senses.word])
         word = senses.word[chosen]
-        families.append((view.alignment.pair[word], cell[chosen], (word,)))
+        families.append(Hashed(kind, view.alignment.pair[word], cell[chosen], (word,)))
     return families
 
 
@@ -226,6 +249,9 @@ CELLS = {
     "polarity": (formulas.POLARITY_CELLS, _polarity_bits),
 }
 OF_PAIRS = {"swaps": _swaps, "outline": _outline, "relations": _relation_cells, "senses": _senses}
+OF_CUES = ("outline",)
+"""The families that have what ``cue_hashes`` gives."""
+
 OF_WORDS = {
     "words": tuple(
         WordKind(states, _stems) for states in ((QUOTE_LEFT, QUOTE_NEAR), (CLAIM_LEFT, CLAIM_NEAR), (CLAIM_EXACT,))

@@ -13,7 +13,19 @@ from typing import NamedTuple
 import numpy as np
 
 from claimstance.alignment import align
-from claimstance.families import CELLS, DENSE, OF_PAIRS, OF_WORDS, STATES, nothing
+from claimstance.families import (
+    CELLS,
+    DENSE,
+    OF_CUES,
+    OF_PAIRS,
+    OF_WORDS,
+    PLACES,
+    STATES,
+    cue_hashes,
+    cue_places,
+    lowest_cue,
+    nothing,
+)
 from claimstance.lexicon import Lexicon, Reading
 from claimstance.meanings import NO_THESAURUS, Thesaurus, relate
 from claimstance.view import PairView
@@ -38,6 +50,9 @@ SLOTS = 1 << 16
 _SALT = np.uint64(0xA0761D6478BD642F)
 SWAPPED_WORDS = 4
 
+
+WEIGHED = STATES + PLACES
+"""How often each word is weighed: once a state that it may be in and once a place that a cue may stand in."""
 
 _IDF_STEPS, _VALUE_STEPS = 1024, 4096
 _SALT = np.uint64(0xA0761D6478BD642F)
@@ -93,7 +108,7 @@ class FeatureExtractor:
         self.cell_slots = {name: _cell_slots(name) for name in self.families if name in CELLS}
         self.steps_of_idf = np.rint(idf.astype(np.float64) * _IDF_STEPS) / _IDF_STEPS
         self._weights = weights
-        width = 0 if weights is None else STATES * weights.shape[1]
+        width = 0 if weights is None else WEIGHED * weights.shape[1]
         self.vocabulary = Vocabulary(lexicon, self._weigh_words if width else None, width)
 
     def __call__(self, quotes: Sequence[str], claims: Sequence[str]) -> Features:
@@ -133,13 +148,18 @@ class FeatureExtractor:
             if family in CELLS:
                 for slots in self.cell_slots[family][self.cell_rows(view, family)]:
                     yield family, Entries(every, slots, ())
+            if family in OF_CUES:
+                cue, place = cue_places(view)
+                hashes = cue_hashes(view.reading.classes[cue], view.reading.lemma[cue], place)
+                for index, each in enumerate(hashes):
+                    yield family, Entries(view.alignment.pair[cue], slots_of(family, index, each), (cue,))
             for entries in self.pair_entries(view, family):
                 yield family, entries
 
     def pair_entries(self, view: PairView, family: str) -> Iterator[Entries]:
         """Yield the sparse features of a family that neither a word has by itself nor every pair has one of."""
-        for index, (pair, hashes, owners) in enumerate(OF_PAIRS.get(family, nothing)(view)):
-            yield Entries(pair, slots_of(family, index, hashes), owners)
+        for kind, pair, hashes, owners in OF_PAIRS.get(family, nothing)(view):
+            yield Entries(pair, slots_of(family, kind, hashes), owners)
 
     def cell_rows(self, view: PairView, family: str) -> np.ndarray:
         """Return the rows in ``cell_slots`` of a family's features that every pair has one of (cells × n)."""
@@ -147,9 +167,13 @@ class FeatureExtractor:
         return cells.rows(np.array(parts_of(view), dtype=np.float64))
 
     def word_scores(self, view: PairView) -> np.ndarray:
-        """Return the weights of the sparse features that words have by themselves, added up over each pair (n × k)."""
+        """Return the weights of the features that words have by themselves, added up over each pair (n × k)."""
         labels = self._weights.shape[1]
-        values = np.take(view.table.values.reshape(-1, labels), STATES * view.row + view.state, axis=0)
+        table = view.table.values.reshape(-1, labels)
+        values = np.take(table, WEIGHED * view.row + view.state, axis=0)
+        if set(OF_CUES) & set(self.families):
+            cue, place = cue_places(view)
+            values[cue] += np.take(table, WEIGHED * view.row[cue] + STATES + place, axis=0)
         scores, bounds = np.zeros((view.count, labels)), view.words.first[::2]
         spoken = np.flatnonzero(np.diff(bounds))
         if spoken.size:
@@ -157,15 +181,21 @@ class FeatureExtractor:
         return scores
 
     def _weigh_words(self, words: Words, reading: Reading) -> np.ndarray:
-        """Return for each word what its features weigh in each state that it may be in (m × states · k)."""
+        """Return what each word's features weigh in each state that it may be in and, of a cue, in each place (m × WEIGHED · k)."""
         every, labels = np.arange(words.count), self._weights.shape[1]
-        values = np.zeros((words.count, STATES, labels))
+        values = np.zeros((words.count, WEIGHED, labels))
         for family, value in self.values.items():
             for index, (states, hashes_of) in enumerate(OF_WORDS.get(family, ())):
                 owner, hashes = hashes_of(words, reading.stem, every)
                 weights = self._weights[slots_of(family, index, hashes)] * value
                 sums = np.stack([np.bincount(owner, weights=row, minlength=words.count) for row in weights.T], axis=1)
                 values[:, states] += sums[:, None]
+            if family in OF_CUES:
+                cue = np.flatnonzero(lowest_cue(reading.classes))
+                for place in range(PLACES):
+                    hashes = cue_hashes(reading.classes[cue], reading.lemma[cue], np.full(cue.size, place))
+                    for index, each in enumerate(hashes):
+                        values[cue, STATES + place] += self._weights[slots_of(family, index, each)] * value
         return values.reshape(words.count, -1)
 
     def view(self, quotes: Sequence[str], claims: Sequence[str]) -> PairView:

@@ -13,7 +13,7 @@ import numpy as np
 
 from claimstance import formulas
 from claimstance.alignment import CLAIM, LONGEST, QUOTE, SIMILAR
-from claimstance.families import MOST_CUES, MOST_QUESTIONS, RUNS, STATES
+from claimstance.families import MOST_CUES, MOST_QUESTIONS, PLACES, RUNS, STATES
 from claimstance.lexicon import CUE_CLASSES, FUNCTION, NUMBER
 from claimstance.view import COMPOSING, NO_CONTENT, OPEN, RATIFYING, TURNING
 from claimstance.vocabulary import WordTable
@@ -53,7 +53,7 @@ class Word:
         self.number = bool(self.classes & NUMBER)
         cues = self.classes & (FUNCTION - 1)
         self.lowest = cues & -cues
-        self.weights: list[list[float] | None] = [None] * STATES
+        self.weights: list[list[float] | None] = [None] * (STATES + PLACES)
         self.cues = [index for index in range(len(CUE_CLASSES)) if cues >> index & 1]
 
 
@@ -62,7 +62,7 @@ class Side:
     said of it without the other side. Words are named by their index."""
 
     __slots__ = (
-        "clauses", "comparable", "composing", "content", "counts", "heaviest", "kin", "numbers", "questions", "stems",
+        "clauses", "comparable", "composing", "content", "counts", "cues", "heaviest", "kin", "numbers", "questions", "stems",
         "weight", "whole", "words",
     )  # fmt: skip
 
@@ -71,14 +71,15 @@ class Side:
         self.stems = {word.stem for word in words}
         self.comparable = [at for at, word in enumerate(words) if word.comparable]
         self.composing = [at for at, word in enumerate(words) if word.classes & COMPOSING]
+        self.cues = [at for at, word in enumerate(words) if word.lowest]
         self.numbers = [at for at, word in enumerate(words) if word.number]
         self.kin = [at for at, word in enumerate(words) if word.kin]
         self.content = sum([word.content for word in words])
         self.whole, self.weight = sum([word.idf for word in words]), sum([word.weight for word in words])
         self.heaviest = sorted(range(len(words)), key=lambda at: -words[at].idf)
         self.counts = [0] * len(CUE_CLASSES)
-        for word in words:
-            for cue in word.cues:
+        for at in self.cues:
+            for cue in words[at].cues:
                 self.counts[cue] = min(self.counts[cue] + 1, MOST_CUES)
 
 
@@ -261,16 +262,18 @@ class OnePair:
             *(min(side.questions, MOST_QUESTIONS) for side in self.sides),
         ]
 
-    def outline(self) -> Iterator[tuple]:
-        """Name what the family ``outline`` has of the quote: cues by place, and runs of cues and words met."""
-        run: list[int] = []
-        parity, near = self.claim_turned, self.near[QUOTE]
+    def cue_places(self) -> Iterator[tuple[Word, int]]:
+        """Yield the cues of the quote, each with what its place is weighed as."""
+        for at in self.sides[QUOTE].cues:
+            yield self.sides[QUOTE].words[at], STATES + 2 * self.region(at) + self.claim_turned
+
+    def runs(self) -> Iterator[tuple[int, ...]]:
+        """Yield the runs of cues (the bits of their classes) and of words met (0) in the quote, each with the claim's parity."""
+        symbols: list[int] = []
+        near = self.near[QUOTE]
         for at, word in enumerate(self.sides[QUOTE].words):
-            if word.lowest:
-                yield "cue", word.lowest, word.lemma, self.region(at), parity
-            elif near.get(at, 0) < _SIMILAR or not word.weight or run[-1:] == [0]:
-                continue
-            run.append(word.lowest)
+            if word.lowest or (near.get(at, 0) >= _SIMILAR and word.weight and symbols[-1:] != [0]):
+                symbols.append(word.lowest)
         for length in RUNS:
-            for first in range(len(run) - length + 1):
-                yield "run", *run[first : first + length], parity
+            for first in range(len(symbols) - length + 1):
+                yield (*symbols[first : first + length], self.claim_turned)

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from claimstance import formulas
-from claimstance.families import CELLS, RUNS, SWAPPED_WORDS, cue_hashes, run_hash, swap_hash
-from claimstance.features import MEANINGS, STATES, FeatureExtractor, slots_of
+from claimstance.families import CELLS, CUE_KINDS, RUNS, SWAPPED_WORDS, run_hash, run_symbol, swap_hash
+from claimstance.features import MEANINGS, WEIGHED, FeatureExtractor, slots_of
 from claimstance.lexicon import LONGEST_PHRASE
 from claimstance.one_pair import OnePair, Side, Word
 from claimstance.text import needs_composing
@@ -73,7 +73,7 @@ class SingleScorer:
         self._dense, self._intercept, self._sparse = dense, intercept, sparse
         self._cells: Mapping[str, np.ndarray] = cells
         self._known_cells: dict[str, dict[tuple[int, ...], list[float]]] = {family: {} for family in cells}
-        self._outline: dict[tuple, list[float]] = {}
+        self._runs: dict[tuple[int, ...], list[float]] = {}
         self._memory = _Memory(self._vocabulary.table)
 
     @staticmethod
@@ -105,7 +105,10 @@ class SingleScorer:
             if family == "swaps":
                 weights.append((value * np.take(self._sparse, _swaps(pair), axis=0).sum(axis=0)).tolist())
             if family == "outline":
-                weights += [self._outline.get(name) or self._weigh_outline(name, value) for name in pair.outline()]
+                weights += [self._runs.get(run) or self._weigh_run(run, value) for run in pair.runs()]
+                weights += [
+                    word.weights[state] or self._weigh_word(table, word, state) for word, state in pair.cue_places()
+                ]
         scores = self._intercept + formulas.rounded(np.array(columns, dtype=np.float64)) @ self._dense
         return scores + [sum(of_label) for of_label in zip(*weights, strict=True)] if weights else scores
 
@@ -119,13 +122,16 @@ class SingleScorer:
         return known
 
     def _weigh_word(self, table: WordTable, word: Word, state: int) -> list[float]:
-        values = word.weights[state] = table.values[word.row].reshape(STATES, -1)[state].tolist()
+        values = word.weights[state] = table.values[word.row].reshape(WEIGHED, -1)[state].tolist()
         return values
 
-    def _weigh_outline(self, name: tuple, value: float) -> list[float]:
-        if len(self._outline) >= _MOST_PIECES:
-            self._outline.clear()
-        weights = self._outline[name] = (value * self._sparse[_outline(*name)].sum(axis=0)).tolist()
+    def _weigh_run(self, run: tuple[int, ...], value: float) -> list[float]:
+        if len(self._runs) >= _MOST_PIECES:
+            self._runs.clear()
+        *lowest, parity = run
+        hashes = run_hash([run_symbol(np.array([bits])) for bits in lowest], np.array([parity]))
+        slot = slots_of("outline", CUE_KINDS + RUNS.index(len(lowest)), hashes)
+        weights = self._runs[run] = (value * self._sparse[slot[0]]).tolist()
         return weights
 
     def _read(self, memory: _Memory, text: str) -> Side | None:
@@ -214,15 +220,6 @@ def _swaps(pair: OnePair) -> np.ndarray:
     sides = (itertools.islice(pair.unmet(side), SWAPPED_WORDS) for side in range(2))
     quote, claim = (np.array([word.stem for word in words], dtype=np.uint64) for words in sides)
     return slots_of("swaps", 0, swap_hash(quote, claim[:, None])).ravel()
-
-
-def _outline(kind: str, *parts: int) -> list[int]:
-    """Return the slots of what ``OnePair.outline`` names."""
-    arrays = [np.array([part]) for part in parts]
-    if kind == "cue":
-        return [int(slots_of("outline", index, each)[0]) for index, each in enumerate(cue_hashes(*arrays))]
-    # Behind the three kinds of cues come the runs, shortest first.
-    return [int(slots_of("outline", 3 + RUNS.index(len(parts) - 1), run_hash(arrays[:-1], arrays[-1]))[0])]
 
 
 _DENSE = {

@@ -126,7 +126,7 @@ class PairView:
     @cached_property
     def numbers(self) -> Numbers:
         """How many numbers stand on one side alone and on both (n each)."""
-        at = np.flatnonzero(self.reading.classes & np.uint32(NUMBER))
+        at = np.flatnonzero((self.reading.classes & NUMBER) != 0)
         side, exact = self.alignment.side[at], self.alignment.exact[at]
         which = np.where(exact, 2 + side, side)
         counts = np.bincount(4 * self.alignment.pair[at] + which, minlength=4 * self.count).reshape(self.count, 4)

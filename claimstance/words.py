@@ -90,10 +90,9 @@ def read_words(texts: Sequence[str]) -> Words:
     lexical = kinds * (kinds <= DIGIT)
     change = np.flatnonzero(lexical[1:] != lexical[:-1]) + 1
     edges = np.concatenate(([0], change)) if lexical.size and lexical[0] else change
-    is_start = np.take(lexical, edges) > 0
-    start = edges[is_start]
     # A word ends where the next run begins; the last unit of a batch is always an END, so that run exists.
-    stop = edges[np.flatnonzero(is_start) + 1]
+    begins = np.flatnonzero(np.take(lexical, edges) > 0)
+    start, stop = np.take(edges, begins), np.take(edges, begins + 1)
     mark = kinds >= CLAUSE_MARK
     marks = np.flatnonzero(mark)
     kind_of_mark = np.take(kinds, marks)
@@ -147,10 +146,10 @@ def mix(hashes: np.ndarray) -> np.ndarray:
 
 def _prefix_sums(values: np.ndarray) -> np.ndarray:
     """Return the sums of ``value × base^position`` before each unit (modulo 2^64), one entry more than ``values``."""
-    sums = np.empty(values.size + 1, dtype=np.uint64)
-    sums[0] = 0
-    np.cumsum(values * _powers(values.size)[0][: values.size], out=sums[1:])
-    return sums
+    sums = np.zeros(values.size + 1, dtype=np.uint64)
+    sums[1:] = values
+    sums[1:] *= _powers(values.size)[0][: values.size]
+    return np.cumsum(sums, out=sums)
 
 
 def _powers(size: int) -> tuple[np.ndarray, np.ndarray]:
