@@ -106,10 +106,9 @@ class FeatureExtractor:
         }
         self.thesaurus = thesaurus if thesaurus is not None and set(MEANINGS) & set(self.families) else NO_THESAURUS
         self.cell_slots = {name: _cell_slots(name) for name in self.families if name in CELLS}
-        self.steps_of_idf = np.rint(idf.astype(np.float64) * _IDF_STEPS) / _IDF_STEPS
         self._weights = weights
         width = 0 if weights is None else WEIGHED * weights.shape[1]
-        self.vocabulary = Vocabulary(lexicon, self._weigh_words if width else None, width)
+        self.vocabulary = Vocabulary(lexicon, self._idf_of, self._weigh_words if width else None, width)
 
     def __call__(self, quotes: Sequence[str], claims: Sequence[str]) -> Features:
         """Compute the features of pairs; an empty claim makes a model of quotes alone."""
@@ -180,6 +179,9 @@ class FeatureExtractor:
             scores[spoken] = np.add.reduceat(values, bounds[spoken], axis=0)
         return scores
 
+    def _idf_of(self, reading: Reading) -> np.ndarray:
+        return np.rint(self.idf[idf_slots(reading)].astype(np.float64) * _IDF_STEPS) / _IDF_STEPS
+
     def _weigh_words(self, words: Words, reading: Reading) -> np.ndarray:
         """Return what each word's features weigh in each state that it may be in and, of a cue, in each place (m × WEIGHED · k)."""
         every, labels = np.arange(words.count), self._weights.shape[1]
@@ -187,7 +189,7 @@ class FeatureExtractor:
         for family, value in self.values.items():
             for index, (states, hashes_of) in enumerate(OF_WORDS.get(family, ())):
                 owner, hashes = hashes_of(words, reading.stem, every)
-                weights = self._weights[slots_of(family, index, hashes)] * value
+                weights = np.take(self._weights, slots_of(family, index, hashes), axis=0) * value
                 sums = np.stack([np.bincount(owner, weights=row, minlength=words.count) for row in weights.T], axis=1)
                 values[:, states] += sums[:, None]
             if family in OF_CUES:
@@ -195,7 +197,7 @@ class FeatureExtractor:
                 for place in range(PLACES):
                     hashes = cue_hashes(reading.classes[cue], reading.lemma[cue], np.full(cue.size, place))
                     for index, each in enumerate(hashes):
-                        values[cue, STATES + place] += self._weights[slots_of(family, index, each)] * value
+                        values[cue, STATES + place] += np.take(self._weights, slots_of(family, index, each), axis=0) * value
         return values.reshape(words.count, -1)
 
     def view(self, quotes: Sequence[str], claims: Sequence[str]) -> PairView:
@@ -204,7 +206,7 @@ class FeatureExtractor:
         table, row = self.vocabulary.look_up(words)
         reading = Reading(**{name: np.take(column, row) for name, column in vars(table.reading).items()})
         alignment, senses = align(words, reading, table.spelling, row, len(quotes)), self.thesaurus.read(words)
-        idf = np.take(self.steps_of_idf, idf_slots(reading))
+        idf = np.take(table.idf, row)
         return PairView(words, reading, alignment, len(quotes), table, row, idf, senses, relate(senses, alignment))
 
 

@@ -111,6 +111,9 @@ NO_THESAURUS = Thesaurus(np.empty((0, 2), dtype=np.uint64))
 
 def relate(senses: Senses, alignment: Alignment) -> Relations:
     """Link the words of each quote with those of its claim that stand in one group of sets."""
+    if not senses.word.size:
+        none = np.empty(0, dtype=np.int64)
+        return Relations(none, none, none, none, *np.zeros((3, alignment.exact.size), dtype=bool))
     pair, side = alignment.pair[senses.word], alignment.side[senses.word]
     entry = mix(
         mix(senses.key + pair.astype(np.uint64) * np.uint64(2) + side.astype(np.uint64))

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property
 
-import numpy as np
-
 from claimstance import formulas
 from claimstance.alignment import CLAIM, LONGEST, QUOTE, SIMILAR
 from claimstance.families import MOST_CUES, MOST_QUESTIONS, PLACES, RUNS, STATES
@@ -33,7 +31,7 @@ class Word:
         "weight", "weights",
     )  # fmt: skip
 
-    def __init__(self, table: WordTable, row: int, idf: np.ndarray, piece: str, index: int) -> None:
+    def __init__(self, table: WordTable, row: int, piece: str, index: int) -> None:
         reading, spelling = table.reading, table.spelling
         self.row, self.piece, self.index = row, piece, index
         self.stem, self.lemma, self.classes = (
@@ -47,7 +45,7 @@ class Word:
         self.comparable = bool(spelling.comparable[row])
         self.opens, self.continues = bool(table.opens[row]), bool(table.continues[row])
         self.opening, self.spelled = int(table.opening[row]), int(table.spelled[row])
-        self.idf = float(idf[self.stem >> 48])
+        self.idf = float(table.idf[row])
         self.content = not self.classes & NO_CONTENT
         self.weight = self.idf if self.content else 0.0
         self.number = bool(self.classes & NUMBER)
@@ -62,7 +60,7 @@ class Side:
     said of it without the other side. Words are named by their index."""
 
     __slots__ = (
-        "clauses", "comparable", "composing", "content", "counts", "cues", "heaviest", "kin", "numbers", "questions", "stems",
+        "clauses", "comparable", "composing", "content", "counts", "cues", "kin", "numbers", "questions", "stems",
         "weight", "whole", "words",
     )  # fmt: skip
 
@@ -76,7 +74,6 @@ class Side:
         self.kin = [at for at, word in enumerate(words) if word.kin]
         self.content = sum([word.content for word in words])
         self.whole, self.weight = sum([word.idf for word in words]), sum([word.weight for word in words])
-        self.heaviest = sorted(range(len(words)), key=lambda at: -words[at].idf)
         self.counts = [0] * len(CUE_CLASSES)
         for at in self.cues:
             for cue in words[at].cues:
@@ -136,9 +133,9 @@ class OnePair:
                 content_aligned += met
                 content_similar += steps
                 content_covered += word.idf * steps
-        unmet = [words[at] for at in side.heaviest if near.get(at, 0) < _SIMILAR]
-        heaviest = unmet[0].idf if unmet else 0.0
-        content_heaviest = next((word.idf for word in unmet if word.content), 0.0)
+        unmet = [word for at, word in enumerate(words) if near.get(at, 0) < _SIMILAR]
+        heaviest = max([word.idf for word in unmet], default=0.0)
+        content_heaviest = max([word.weight for word in unmet], default=0.0)
         return (
             formulas.Met.of(
                 formulas.NUMBERS,

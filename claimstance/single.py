@@ -174,7 +174,7 @@ class SingleScorer:
     def _word(self, memory: _Memory, row: int, part: str, index: int) -> Word:
         word = memory.words.get(row)
         if word is None:
-            word = memory.words[row] = Word(memory.table, row, self._extractor.steps_of_idf, part, index)
+            word = memory.words[row] = Word(memory.table, row, part, index)
         return word
 
     def _with_phrases(self, memory: _Memory, words: list[Word]) -> list[Word]:

@@ -26,7 +26,7 @@ class WordTable:
 
     Every array has a row a word. ``entry``, ``spelled``, ``opening``: where the word stands in the lexicon by itself;
     ``opens``, ``continues``: whether a phrase begins with it, or goes on with it; ``reading``: what the lexicon says of it;
-    ``spelling``: what its stem is compared by; ``values``: what the model asks beside.
+    ``spelling``: what its stem is compared by; ``idf``: its inverse document frequency; ``values``: what the model asks beside.
     """
 
     def __init__(self, rows: int, width: int) -> None:
@@ -39,7 +39,7 @@ class WordTable:
         self.entry = np.zeros(rows, dtype=np.int32)
         self.opens, self.continues = np.zeros(rows, dtype=bool), np.zeros(rows, dtype=bool)
         self.spelled, self.opening, self._key = (np.zeros(rows, dtype=np.uint64) for _ in range(3))
-        self.values = np.zeros((rows, width))
+        self.idf, self.values = np.zeros(rows), np.zeros((rows, width))
         bits = (4 * rows).bit_length()
         self._slots, self._shift = np.full(1 << bits, _NONE, dtype=np.int32), np.uint64(64 - bits)
 
@@ -73,13 +73,21 @@ class Vocabulary:
 
     Args:
         lexicon: the word lists.
+        idf: gives the inverse document frequency of words by their reading.
         values: what is wanted of words beside, if anything.
         width: of the values.
         rows: words remembered at most, unless one batch has more.
     """
 
-    def __init__(self, lexicon: Lexicon, values: WordValues | None = None, width: int = 0, rows: int = ROWS) -> None:
-        self.lexicon, self._values, self._width, self._rows_at_most = lexicon, values, width, rows
+    def __init__(
+        self,
+        lexicon: Lexicon,
+        idf: Callable[[Reading], np.ndarray],
+        values: WordValues | None = None,
+        width: int = 0,
+        rows: int = ROWS,
+    ) -> None:
+        self.lexicon, self._idf, self._values, self._width, self._rows_at_most = lexicon, idf, values, width, rows
         self._lock = threading.Lock()
         self.table = WordTable(rows, width)
 
@@ -142,5 +150,6 @@ class Vocabulary:
         for columns, found in ((table.reading, reading), (table.spelling, spellings(words))):
             for name, values in vars(found).items():
                 getattr(columns, name)[rows] = values
+        table.idf[rows] = self._idf(reading)
         if self._values is not None:
             table.values[rows] = self._values(words, reading)

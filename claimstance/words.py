@@ -159,9 +159,13 @@ def _powers(size: int) -> tuple[np.ndarray, np.ndarray]:
 @functools.lru_cache(maxsize=2)
 def _powers_up_to(size: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the powers of the hash base and of its inverse modulo 2^64."""
-    powers = np.full((2, size), 1, dtype=np.uint64)
-    powers[0, 1:], powers[1, 1:] = _BASE, _BASE_INVERSE
-    return np.cumprod(powers[0]), np.cumprod(powers[1])
+    powers = np.ones((2, size), dtype=np.uint64)
+    known, step = 1, np.array([[_BASE], [_BASE_INVERSE]])
+    while known < size:
+        # The next as many powers are those known times the power that comes next.
+        np.multiply(powers[:, :known], step, out=powers[:, known : 2 * known])
+        known, step = 2 * known, step * step
+    return powers[0], powers[1]
 
 
 def _unit_set(letters: str) -> np.ndarray:
