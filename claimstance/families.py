@@ -49,8 +49,8 @@ _CUES = np.uint32(FUNCTION - 1)
 
 
 class Hashed(NamedTuple):
-    """Sparse features of one ``kind`` of a family, an entry each: the ``pair``, a hash, and arrays of the words that each is made
-    of (``owners``)."""
+    """Sparse features of one ``kind`` of a family, an entry each: the ``pair``, a hash, and arrays of the words that each is
+    made of (``owners``)."""
 
     kind: int
     pair: np.ndarray

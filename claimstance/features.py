@@ -183,7 +183,7 @@ class FeatureExtractor:
         return np.rint(self.idf[idf_slots(reading)].astype(np.float64) * _IDF_STEPS) / _IDF_STEPS
 
     def _weigh_words(self, words: Words, reading: Reading) -> np.ndarray:
-        """Return what each word's features weigh in each state that it may be in and, of a cue, in each place (m × WEIGHED · k)."""
+        """Return what each word's features weigh in each state and, of a cue, in each place (m × WEIGHED · k)."""
         every, labels = np.arange(words.count), self._weights.shape[1]
         values = np.zeros((words.count, WEIGHED, labels))
         for family, value in self.values.items():
@@ -192,12 +192,12 @@ class FeatureExtractor:
                 weights = np.take(self._weights, slots_of(family, index, hashes), axis=0) * value
                 sums = np.stack([np.bincount(owner, weights=row, minlength=words.count) for row in weights.T], axis=1)
                 values[:, states] += sums[:, None]
-            if family in OF_CUES:
-                cue = np.flatnonzero(lowest_cue(reading.classes))
-                for place in range(PLACES):
-                    hashes = cue_hashes(reading.classes[cue], reading.lemma[cue], np.full(cue.size, place))
-                    for index, each in enumerate(hashes):
-                        values[cue, STATES + place] += np.take(self._weights, slots_of(family, index, each), axis=0) * value
+            cue = np.flatnonzero(lowest_cue(reading.classes)) if family in OF_CUES else every[:0]
+            if cue.size:
+                place = np.arange(PLACES)[:, None]
+                for index, each in enumerate(cue_hashes(reading.classes[cue], reading.lemma[cue], place)):
+                    slots = slots_of(family, index, np.broadcast_to(each, (PLACES, cue.size)))
+                    values[cue, STATES:] += np.take(self._weights, slots, axis=0).swapaxes(0, 1) * value
         return values.reshape(words.count, -1)
 
     def view(self, quotes: Sequence[str], claims: Sequence[str]) -> PairView:

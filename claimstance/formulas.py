@@ -51,9 +51,9 @@ NUMBERS = Operations(min, max, int, _log_of_count)
 class Met(NamedTuple):
     """How much of one side of a pair the other meets, counted over some of its words.
 
-    ``size``: how many count; ``inexact``, ``unmet``: how many of them have not their stem, or nothing that counts as met, on the
-    other side; ``heaviest``: the largest idf among the unmet; ``shares``: of ``size`` what is exact, what counts as met, and the
-    sum of similarities, and of the sum of idf that of idf × similarity; 0 of 0.
+    ``size``: how many count; ``inexact``, ``unmet``: how many of them have not their stem, or nothing that counts as met, on
+    the other side; ``heaviest``: the largest idf among the unmet; ``shares``: of ``size`` what is exact, what counts as met,
+    and the sum of similarities, and of the sum of idf that of idf × similarity; 0 of 0.
     """
 
     size: Value

@@ -6,6 +6,7 @@ than the pair is work.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
 from functools import cached_property
 
@@ -18,6 +19,7 @@ from claimstance.vocabulary import WordTable
 
 _SIMILAR = SIMILAR * formulas.STEPS
 _TWICE = 2 * formulas.STEPS
+_CONTENT, _IDF, _WEIGHT = map(operator.attrgetter, ("content", "idf", "weight"))
 
 
 class Word:
@@ -72,8 +74,8 @@ class Side:
         self.cues = [at for at, word in enumerate(words) if word.lowest]
         self.numbers = [at for at, word in enumerate(words) if word.number]
         self.kin = [at for at, word in enumerate(words) if word.kin]
-        self.content = sum([word.content for word in words])
-        self.whole, self.weight = sum([word.idf for word in words]), sum([word.weight for word in words])
+        self.content = sum(map(_CONTENT, words))
+        self.whole, self.weight = sum(map(_IDF, words)), sum(map(_WEIGHT, words))
         self.counts = [0] * len(CUE_CLASSES)
         for at in self.cues:
             for cue in words[at].cues:
@@ -177,7 +179,7 @@ class OnePair:
     def numbers(self) -> formulas.Numbers:
         """How many numbers stand on one side alone and on both."""
         quote, claim = (
-            sum([at not in exact for at in side.numbers]) for side, exact in zip(self.sides, self.exact, strict=True)
+            sum(at not in exact for at in side.numbers) for side, exact in zip(self.sides, self.exact, strict=True)
         )
         return formulas.Numbers(quote, claim, len(self.sides[QUOTE].numbers) - quote)
 
@@ -234,7 +236,7 @@ class OnePair:
                 if at in exact:
                     word = side.words[at]
                     seen[word.stem] = seen.get(word.stem, 0) | 1 << (2 * which + word.opposite)
-        return sum([found in (0b0110, 0b1001) for found in seen.values()])
+        return sum(found in (0b0110, 0b1001) for found in seen.values())
 
     def states(self) -> Iterator[tuple[Word, int]]:
         """Yield every word with its state."""
@@ -265,7 +267,7 @@ class OnePair:
             yield self.sides[QUOTE].words[at], STATES + 2 * self.region(at) + self.claim_turned
 
     def runs(self) -> Iterator[tuple[int, ...]]:
-        """Yield the runs of cues (the bits of their classes) and of words met (0) in the quote, each with the claim's parity."""
+        """Yield the runs of cues (the bits of their classes) and words met (0) in the quote, each with the claim's parity."""
         symbols: list[int] = []
         near = self.near[QUOTE]
         for at, word in enumerate(self.sides[QUOTE].words):

@@ -6,7 +6,7 @@ Pieces of text between spaces are remembered with their words, since news repeat
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -87,11 +87,11 @@ class SingleScorer:
             return None
         memory = self._memory
         try:
-            sides = self._read(memory, quote), self._read(memory, claim)
+            sides = self._read(memory, quote, claim)
         except _Moved:
             self._memory = _Memory(self._vocabulary.table)
             return None
-        return None if None in sides else self._weigh(memory.table, OnePair(*sides))
+        return self._weigh(memory.table, OnePair(*sides)) if sides is not None else None
 
     def _weigh(self, table: WordTable, pair: OnePair) -> np.ndarray:
         """Add up what features weigh: numbers by label for the sparse ones, an array for the dense ones."""
@@ -134,42 +134,62 @@ class SingleScorer:
         weights = self._runs[run] = (value * self._sparse[slot[0]]).tolist()
         return weights
 
-    def _read(self, memory: _Memory, text: str) -> Side | None:
-        """Read a text piece by piece; None where a piece may be read otherwise together with the others."""
-        known = memory.sides.get(text)
-        if known is not None:
-            return known
+    def _read(self, memory: _Memory, *texts: str) -> list[Side] | None:
+        """Read texts piece by piece; None where a piece may be read otherwise together with the others."""
+        sides = {text: memory.sides.get(text) for text in texts}
+        parts = {text: text.split(" ") for text, side in sides.items() if side is None}
+        pieces = self._pieces(memory, parts.values())
+        for text, each in parts.items():
+            side = self._put_together(memory, [pieces[part] for part in each])
+            if side is None:
+                return None
+            if len(memory.sides) >= _MOST_TEXTS:
+                memory.sides.clear()
+            sides[text] = memory.sides[text] = side
+        return [sides[text] for text in texts]
+
+    def _pieces(self, memory: _Memory, parts: Iterable[list[str]]) -> dict[str, _Piece]:
+        """Return pieces by how they are written, and remember those that are new."""
+        found = {part: memory.pieces.get(part) for each in parts for part in each}
+        new = [part for part, piece in found.items() if piece is None]
+        if new:
+            if len(memory.pieces) + len(new) > _MOST_PIECES:
+                memory.pieces.clear()
+            found |= self._learn(memory, new)
+        return found
+
+    def _put_together(self, memory: _Memory, pieces: list[_Piece]) -> Side | None:
         words: list[Word] = []
         clauses: list[int] = []
         marks = questions = 0
         opens = in_phrases = False
-        for part in text.split(" "):
-            piece = memory.pieces.get(part) or self._learn(memory, part)
+        for piece in pieces:
+            if piece.needs_composing:
+                return None
             for word in piece.words:
                 if opens and word.continues:
                     in_phrases = True
                 opens = word.opens
                 words.append(word)
-            if piece.needs_composing:
-                return None
             clauses += [marks + clause for clause in piece.clauses] if marks else piece.clauses
             marks += piece.marks
             questions += piece.questions
-        if len(memory.sides) >= _MOST_TEXTS:
-            memory.sides.clear()
-        words = self._with_phrases(memory, words) if in_phrases else words
-        side = memory.sides[text] = Side(words, clauses, questions)
-        return side
+        return Side(self._with_phrases(memory, words) if in_phrases else words, clauses, questions)
 
-    def _learn(self, memory: _Memory, part: str) -> _Piece:
-        words = read_words([part])
-        rows = _same_table(memory, self._vocabulary.look_up(words, phrases=False))
-        found = [self._word(memory, row, part, index) for index, row in enumerate(rows.tolist())]
-        marks, questions = int(words.text_marks[0]), int(words.text_questions[0])
-        if len(memory.pieces) >= _MOST_PIECES:
-            memory.pieces.clear()
-        piece = memory.pieces[part] = _Piece(found, words.clause.tolist(), marks, questions, needs_composing(part))
-        return piece
+    def _learn(self, memory: _Memory, parts: list[str]) -> dict[str, _Piece]:
+        """Read pieces of text, each by itself."""
+        words = read_words(parts)
+        rows = _same_table(memory, self._vocabulary.look_up(words, phrases=False)).tolist()
+        # The clauses of a batch are numbered through, with one mark more at the end of each text.
+        before = np.cumsum(words.text_marks + 1) - (words.text_marks + 1)
+        clauses, learned = (words.clause - before[words.text]).tolist(), {}
+        for index, part in enumerate(parts):
+            here = range(words.first[index], words.first[index + 1])
+            found = [self._word(memory, rows[at], part, at - here.start) for at in here]
+            marks, questions = int(words.text_marks[index]), int(words.text_questions[index])
+            piece = _Piece(found, [clauses[at] for at in here], marks, questions, needs_composing(part))
+            learned[part] = memory.pieces[part] = piece
+        return learned
 
     def _word(self, memory: _Memory, row: int, part: str, index: int) -> Word:
         word = memory.words.get(row)
