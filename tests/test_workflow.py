@@ -154,7 +154,7 @@ def test_evaluation_of_the_export_agrees_with_training(workflow: Workflow, capsy
 def test_predicting_a_file_adds_the_predictors_labels_to_its_rows(
     workflow: Workflow, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    source, target = "data/test.jsonl", workflow.folder / "labelled test.out"
+    source, target = "data/test.jsonl", workflow.folder / "labelled test.jsonl"
     assert claimstance(["predict", "--model", "exports/chosen", "--input", source, "--output", str(target)]) == 0
     pairs = read_pairs(source)
     assert capsys.readouterr().out == f"{len(pairs)} pairs labelled: {target}\n"
