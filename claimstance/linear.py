@@ -16,7 +16,7 @@ from claimstance.single import SingleScorer
 _FEW = 8
 """Pairs that are scored one at a time; for more the arrays of a batch pay."""
 
-_CHUNK_PAIRS = 3072
+_CHUNK_PAIRS = 4096
 _CHUNK_CHARACTERS = 400_000
 _STEPS = 1 << 20
 
