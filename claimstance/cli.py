@@ -8,7 +8,6 @@ import shlex
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from claimstance.article import read_statements
 from claimstance.batch import SIDES, Interrupted, predict_file
@@ -158,15 +157,6 @@ def _explain(options: argparse.Namespace) -> None:
     found = explain(predictor, options.quote, options.claim or "", options.method)
     print(f"{_shown(found.prediction)}   confidence {found.prediction.confidence:.2f}")
     print_explanation(found)
-
-
-def prediction_fields(prediction: Prediction) -> dict[str, Any]:
-    """Return the fields that a prediction adds to a row of output."""
-    return {
-        "predicted_stance": prediction.stance,
-        "confidence": round(prediction.confidence, 6),
-        "probabilities": {label: round(value, 6) for label, value in prediction.probabilities.items()},
-    }
 
 
 def _article(options: argparse.Namespace) -> None:

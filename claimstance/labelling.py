@@ -26,6 +26,11 @@ from claimstance.tables import DELIMITERS, JSONL, PARQUET, Block, Table, blocks,
 STANCE, CONFIDENCE, PROBABILITIES = "predicted_stance", "confidence", "probabilities"
 
 
+def columns_added(labels: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns that a prediction adds to a table: the stance, the confidence, and the probability of every label."""
+    return (STANCE, CONFIDENCE, *(f"probability_{label}" for label in labels))
+
+
 @dataclass(frozen=True)
 class Job:
     """What to do with every block of a file.
@@ -61,10 +66,7 @@ def plan(model: str, manifest: Manifest, table: Table, kind: str, columns: dict[
         ClaimstanceError: the heading lacks a column that the model reads, has one that a prediction adds, or one that holds
             no texts.
     """
-    if kind == JSONL:
-        added = (STANCE, CONFIDENCE, PROBABILITIES)
-    else:
-        added = (STANCE, CONFIDENCE, *(f"probability_{label}" for label in manifest.labels))
+    added = (STANCE, CONFIDENCE, PROBABILITIES) if kind == JSONL else columns_added(manifest.labels)
     read = ("quote",) if manifest.inputs == "quote" else ("quote", "claim")
     fields = {name: columns.get(name, name) for name in read}
     heading = None if kind == JSONL else table.heading

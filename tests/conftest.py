@@ -24,8 +24,7 @@ from claimstance.manifest import ENCODER, LAYOUT, checksum
 from claimstance.meanings import Thesaurus, compile_thesaurus
 from claimstance.predictor import Predictor
 from claimstance.records import Pair, read_pairs, write_json_lines
-from tests.browser import Browser, Tab
-from tests.stub_service import Stub
+from tests.page_fixtures import browser, chromium, service, stub, tab  # noqa: F401, fixtures
 from training.config import Config
 from training.corpus import LoadedCorpus, load_corpus
 from training.models import Workshop, fit
@@ -34,17 +33,6 @@ from training.preparation import read_lexicons, read_thesaurus
 ROOT = Path(__file__).resolve().parent.parent
 FAMILIES = {"overlap": 0.4, "cues": 1.0, "polarity": 1.0, "words": 0.3, "swaps": 0.3, "grams": 0.3, "outline": 1.0}
 MEMBERS = [{"families": {"overlap": 0.4, "cues": 1.0}}, {"families": {"polarity": 1.0, "bag": 0.1}, "C": 0.1}]
-BROWSER = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--hide-scrollbars",
-]
 
 
 @pytest.fixture(scope="session")
@@ -348,55 +336,6 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         mlflow.set_tracking_uri(None)
         mlflow.set_registry_uri(None)
         os.environ.pop("MLFLOW_TRACKING_URI", None)
-
-
-@pytest.fixture(scope="session")
-def chromium() -> list[str]:
-    """The command that starts a browser without a window."""
-    found = shutil.which("chromium") or shutil.which("chromium-browser")
-    if not found:
-        if os.environ.get("CI"):
-            pytest.fail("no Chromium, which the checks of a change load pages in; install it: apt-get install chromium")
-        pytest.skip("no Chromium to load a page in; install it: apt-get install chromium")
-    return [found, *BROWSER]
-
-
-@pytest.fixture
-def stub(lexicon: Lexicon) -> Iterator[Stub]:
-    """A service that answers what a test wants."""
-    stub = Stub(lexicon)
-    yield stub
-    stub.server.shutdown()
-    stub.server.server_close()
-
-
-@pytest.fixture
-def service(stub: Stub) -> str:
-    """The address of the service that is asked where any would do."""
-    return stub.url
-
-
-@pytest.fixture(scope="session")
-def browser(chromium: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """A browser, started once."""
-    browser = Browser(chromium, tmp_path_factory.mktemp("browser"))
-    yield browser
-    browser.close()
-
-
-@pytest.fixture
-def tab(browser: Browser) -> Iterator[Tab]:
-    """A new tab. Whatever a test does in it, nothing is asked of other hosts, forbidden by the policy or thrown."""
-    browser.events.clear()
-    tab = Tab(browser)
-    yield tab
-    assert tab.run("forbidden") == []
-    events = [event["params"] for event in browser.events if event.get("sessionId") == tab.session]
-    origin = tab.run("location.origin")
-    urls = {event["request"]["url"] for event in events if "request" in event}
-    assert urls and {url for url in urls if not url.startswith((f"{origin}/", f"blob:{origin}/"))} == set()
-    assert [event["exceptionDetails"] for event in events if "exceptionDetails" in event] == []
-    tab.call("Page.close")
 
 
 @pytest.fixture(autouse=True)

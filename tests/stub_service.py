@@ -13,7 +13,13 @@ from claimstance.article import read_statements
 from claimstance.lexicon import Lexicon
 
 PAGE = Path(__file__).resolve().parent.parent / "claimstance/service/page"
-TYPES = {"index.html": "text/html", "page.css": "text/css", "page.js": "text/javascript"}
+TYPES = {
+    "index.html": "text/html",
+    "page.css": "text/css",
+    "page.js": "text/javascript",
+    "strings.js": "text/javascript",
+    "icon.svg": "image/svg+xml",
+}
 ARTICLE = """أعلنت نقابة عمال المرفأ، صباح الثلاثاء، أن شحنة قمح ملوثة وصلت إلى المرفأ.
 
 ونفى وزير الاقتصاد، خلال مؤتمر صحفي، وصول أي قمح ملوث إلى المرفأ. وأكد مدير المختبر، في بيان، أن القمح ملوث.

@@ -18,7 +18,7 @@ from pyarrow import parquet
 
 from claimstance import tables
 from claimstance.batch import Counts, predict_file
-from claimstance.cli import main, prediction_fields
+from claimstance.cli import main
 from claimstance.errors import ClaimstanceError
 from claimstance.predictor import Predictor
 from claimstance.records import Pair
@@ -55,7 +55,9 @@ def read(path: Path) -> list[dict[str, Any]]:
 def predictions(predictor: Predictor, pairs: list[tuple[str, str]], kind: str) -> list[dict[str, Any]]:
     """What the columns of a file of this kind say of the predictions of pairs."""
     rows = []
-    for fields in map(prediction_fields, predictor.predict(pairs)):
+    for stance, confidence, probabilities in predictor.predict(pairs):
+        shown = {label: round(value, 6) for label, value in probabilities.items()}
+        fields = {"predicted_stance": stance, "confidence": round(confidence, 6), "probabilities": shown}
         if kind != ".jsonl":
             fields |= {f"probability_{name}": value for name, value in fields.pop("probabilities").items()}
         if kind in DELIMITERS:

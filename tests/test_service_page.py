@@ -88,8 +88,8 @@ def test_a_row_leads_to_its_place_in_the_article_and_back(tab: Tab, service: str
         assert tab.run(f"document.querySelector('#row-{row} .statement').textContent") == there
 
 
-def test_only_statements_with_a_stance_are_left_until_another_is_asked_for(tab: Tab, service: str) -> None:
-    tab.open(f"{service}/?lang=en")
+def test_only_statements_with_a_stance_are_left_until_another_is_asked_for(tab: Tab, stub: Stub) -> None:
+    tab.open(f"{stub.url}/?lang=en")
     tab.ask(ARTICLE, CLAIMS[:1])
     tab.run("document.querySelector('#only').click()")
     assert [row["chips"][0][1] for row in tab.rows()] == ["asserts", "denies", "confirms"]

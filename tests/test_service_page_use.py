@@ -25,8 +25,8 @@ PALE = """(() => {
 })()"""
 
 
-def test_the_whole_way_can_be_gone_by_keyboard(tab: Tab, service: str) -> None:
-    tab.open(f"{service}/?lang=en")
+def test_the_whole_way_can_be_gone_by_keyboard(tab: Tab, stub: Stub) -> None:
+    tab.open(f"{stub.url}/?lang=en")
     where = "(e => e.id || e.getAttribute('aria-label') || e.textContent)(document.activeElement)"
     ring = "(e => getComputedStyle(e).outlineStyle !== 'none' && parseFloat(getComputedStyle(e).outlineWidth) >= 2)"
 

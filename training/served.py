@@ -13,6 +13,7 @@ from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel
 
 from claimstance import ClaimstanceError, Predictor
+from claimstance.labelling import STANCE, columns_added
 
 
 class StanceModel(PythonModel):
@@ -28,14 +29,11 @@ class StanceModel(PythonModel):
         except ClaimstanceError as error:
             # MLflow keeps the words of its own exceptions alone for whoever asked.
             raise MlflowException.invalid_parameter_value(str(error)) from None
-        columns: dict[str, Any] = {
-            # As objects: in a column of texts pandas makes NaN of None, which is no JSON.
-            "predicted_stance": pd.Series([each.stance for each in predictions], dtype=object),
-            "confidence": [each.confidence for each in predictions],
-        }
-        for label in self.predictor.manifest.labels:
-            columns[f"probability_{label}"] = [each.probabilities[label] for each in predictions]
-        return pd.DataFrame(columns)
+        rows = [(each.stance, each.confidence, *each.probabilities.values()) for each in predictions]
+        table = pd.DataFrame(rows, columns=columns_added(self.predictor.manifest.labels))
+        # As objects: in a column of texts pandas makes NaN of None, which is no JSON.
+        table[STANCE] = pd.Series([each.stance for each in predictions], dtype=object)
+        return table
 
 
 set_model(StanceModel())

@@ -18,6 +18,7 @@ import filelock
 
 from claimstance.bundle import ENCODER, LINEAR, AnyBundle, EnsembleBundle, read_bundle
 from claimstance.errors import ClaimstanceError
+from claimstance.labelling import columns_added
 from evaluation.evidence import evidence_folder
 
 CHAMPION = "champion"
@@ -328,8 +329,8 @@ class MlflowTracker:
         from mlflow.types import ColSpec, Schema
 
         inputs = [ColSpec("string", "quote"), *([ColSpec("string", "claim")] if model.inputs != "quote" else [])]
-        outputs = [ColSpec("string", "predicted_stance", required=False), ColSpec("double", "confidence")]
-        outputs += [ColSpec("double", f"probability_{label}") for label in model.labels]
+        stance, *figures = columns_added(model.labels)
+        outputs = [ColSpec("string", stance, required=False), *(ColSpec("double", name) for name in figures)]
         root = Path(__file__).resolve().parent
         info = self._mlflow.pyfunc.log_model(
             name="model",
