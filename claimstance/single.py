@@ -23,7 +23,7 @@ from claimstance.words import read_words
 LONGEST_PAIR = 1_000
 """Characters of quote and claim together from which on a batch of one is as fast."""
 
-_MOST_PIECES, _MOST_TEXTS = 1 << 16, 1 << 10
+_MOST_PIECES, _MOST_TEXTS = 1 << 14, 1 << 10
 
 
 class _Piece(NamedTuple):
@@ -48,6 +48,11 @@ class _Memory:
         self.phrases: dict[tuple[int, ...], list[tuple[int, int]]] = {}
         self.in_phrases: dict[tuple[int, int], Word] = {}
 
+    def forget(self) -> None:
+        """Begin anew, so that what is remembered stays bounded."""
+        for known in (self.pieces, self.words, self.sides, self.phrases, self.in_phrases):
+            known.clear()
+
 
 class _Moved(Exception):
     """The vocabulary has begun another table."""
@@ -71,7 +76,7 @@ class SingleScorer:
     ) -> None:
         self._extractor, self._vocabulary = extractor, extractor.vocabulary
         self._dense, self._intercept, self._sparse = dense, intercept, sparse
-        self._cells: Mapping[str, np.ndarray] = cells
+        self._cells = cells
         self._known_cells: dict[str, dict[tuple[int, ...], list[float]]] = {family: {} for family in cells}
         self._runs: dict[tuple[int, ...], list[float]] = {}
         self._memory = _Memory(self._vocabulary.table)
@@ -154,7 +159,7 @@ class SingleScorer:
         new = [part for part, piece in found.items() if piece is None]
         if new:
             if len(memory.pieces) + len(new) > _MOST_PIECES:
-                memory.pieces.clear()
+                memory.forget()
             found |= self._learn(memory, new)
         return found
 
