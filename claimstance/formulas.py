@@ -22,6 +22,8 @@ _NO_LESS = 1e-9
 _MOST_NUMBERS = 99
 _MOST_UNMET = 6
 _CELL_BASE = 8
+_SMALL_PRODUCT = 1 << 17
+"""Multiplications up to which OpenBLAS stays in the thread that calls it; its own bound is twice as high."""
 
 Value = Any
 """A number, or an array of one a pair."""
@@ -191,7 +193,7 @@ class Cells:
 
     def rows(self, parts: np.ndarray) -> np.ndarray:
         """Return the row of each cell (cells × n) for parts of n pairs (parts × n)."""
-        return (self._strides @ parts).astype(np.int64) + np.array(self._first[:-1])[:, None]
+        return product(parts.T, self._strides.T).T.astype(np.int64) + np.array(self._first[:-1])[:, None]
 
     def rows_of_one(self, parts: Sequence[int]) -> list[int]:
         """Return the row of each cell for the parts of one pair."""
@@ -212,6 +214,16 @@ OVERLAP_CELLS = Cells(
 
 POLARITY_CELLS = Cells([*([scope, 4, 5, 6, 7] for scope in range(4)), [0, 1, 2, 3], [8, 9, 10, 11, 12, 5, 7]], levels=2)
 """Which of ``polarity_bits`` are seen together."""
+
+
+def product(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the matrix product of n rows with weights, some rows at a time: for more, BLAS starts threads, and in several
+    processes at once these wait for each other longer than they work."""
+    found = np.empty((len(rows), weights.shape[1]))
+    step = max(_SMALL_PRODUCT // max(weights.size, 1), 1)
+    for start in range(0, len(rows), step):
+        np.matmul(rows[start : start + step], weights, out=found[start : start + step])
+    return found
 
 
 def rounded(features: np.ndarray) -> np.ndarray:

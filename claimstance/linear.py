@@ -9,6 +9,7 @@ import numpy as np
 from claimstance.bundle import Bundle
 from claimstance.errors import BundleError, ClaimstanceError
 from claimstance.features import FeatureExtractor
+from claimstance.formulas import product
 from claimstance.lexicon import Lexicon
 from claimstance.meanings import Thesaurus
 from claimstance.single import SingleScorer
@@ -69,7 +70,7 @@ class LinearModel:
         """
         extractor = self.extractor
         view = extractor.view(quotes, claims)
-        scores = extractor.dense(view) @ self.dense + self.intercept + extractor.word_scores(view)
+        scores = product(extractor.dense(view), self.dense) + self.intercept + extractor.word_scores(view)
         pairs, weights = [], []
         for family, value in extractor.values.items():
             if family in self._cells:
