@@ -24,6 +24,7 @@ from claimstance.manifest import ENCODER, LAYOUT, checksum
 from claimstance.meanings import Thesaurus, compile_thesaurus
 from claimstance.predictor import Predictor
 from claimstance.records import Pair, read_pairs, write_json_lines
+from tests.batch_fixtures import source, whole  # noqa: F401, fixtures
 from tests.page_fixtures import browser, chromium, service, stub, tab  # noqa: F401, fixtures
 from training.config import Config
 from training.corpus import LoadedCorpus, load_corpus

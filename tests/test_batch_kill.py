@@ -9,7 +9,6 @@ import os
 import random
 import re
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -28,36 +27,16 @@ from claimstance.batch import predict_file
 from claimstance.cli import main
 from claimstance.errors import ClaimstanceError
 from claimstance.predictor import Predictor
-from claimstance.records import Pair, write_json_lines
 from claimstance.tables import blocks, open_table, read_rows
 from claimstance.workers import labelled_blocks
+from tests.batch_fixtures import BAD, ROWS
 
-ROWS, BAD = 1500, 30
 BLOCK = 6000
 # Small blocks, and a journal after each, so that a kill finds the run anywhere.
 PROGRAM = (
     f"import sys; from claimstance import journal, tables; journal._SECONDS = 0; tables._BLOCK_BYTES = {BLOCK};"
     "from claimstance.cli import main; sys.exit(main())"
 )
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, few_pairs: list[Pair], model_folder: Path) -> Path:
-    """An input, every 50th line of it bad, beside what a run that is left alone makes of it: out.jsonl and its rejects."""
-    folder = tmp_path_factory.mktemp("whole")
-    rows = [{"n": number, **few_pairs[number % len(few_pairs)].to_dict()} for number in range(ROWS)]
-    bad = [{**row, "quote": ""} if row["n"] % 50 == 7 else row for row in rows]
-    write_json_lines(folder / "in.jsonl", bad)
-    assert predict_file(model_folder, folder / "in.jsonl", folder / "out.jsonl", on_error="skip")[:2] == (
-        ROWS - BAD,
-        BAD,
-    )
-    return folder
-
-
-@pytest.fixture
-def source(whole: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copy(whole / "in.jsonl", tmp_path))
 
 
 @pytest.fixture

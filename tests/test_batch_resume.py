@@ -18,30 +18,10 @@ from claimstance.bundle import write_bundle
 from claimstance.cli import main
 from claimstance.errors import ClaimstanceError
 from claimstance.predictor import Predictor
-from claimstance.records import Pair, write_json_lines
 from claimstance.tables import read_rows
+from tests.batch_fixtures import BAD, ROWS
 
-ROWS, BAD = 1500, 30
 BLOCK = 6000
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, few_pairs: list[Pair], model_folder: Path) -> Path:
-    """An input, every 50th line of it bad, beside what a run that is left alone makes of it: out.jsonl and its rejects."""
-    folder = tmp_path_factory.mktemp("whole")
-    rows = [{"n": number, **few_pairs[number % len(few_pairs)].to_dict()} for number in range(ROWS)]
-    bad = [{**row, "quote": ""} if row["n"] % 50 == 7 else row for row in rows]
-    write_json_lines(folder / "in.jsonl", bad)
-    assert predict_file(model_folder, folder / "in.jsonl", folder / "out.jsonl", on_error="skip")[:2] == (
-        ROWS - BAD,
-        BAD,
-    )
-    return folder
-
-
-@pytest.fixture
-def source(whole: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copy(whole / "in.jsonl", tmp_path))
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])
