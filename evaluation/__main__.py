@@ -2,6 +2,7 @@
 
 ``python -m evaluation BUNDLE PAIRS --output DIR`` measures one on labelled pairs and writes a report to read in a browser;
 ``python -m evaluation compare A B PAIRS`` says which of two is better, by how much, and how sure that is.
+``python -m evaluation articles BUNDLE FOLDER`` measures how well whole articles are read.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from claimstance.console import progress
 from claimstance.files import sha256
 from claimstance.predictor import Predictor
 from claimstance.tables import parse_columns
+from evaluation.articles import measure, print_articles
 from evaluation.comparison import compare
 from evaluation.evidence import read_evidence
+from evaluation.gold import read_gold
 from evaluation.page import check_output, write_comparison, write_report
 from evaluation.report import make_report
 from evaluation.scoring import FIELDS, read_labelled
@@ -30,6 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments[:1] == ["compare"]:
         options = _compare_parser().parse_args(arguments[1:])
         return reporting_errors(lambda: _compare(options), "evaluation compare")
+    if arguments[:1] == ["articles"]:
+        options = _articles_parser().parse_args(arguments[1:])
+        return reporting_errors(lambda: _articles(options), "evaluation articles")
     options = _parser().parse_args(arguments)
     return reporting_errors(lambda: _evaluate(options), "evaluation")
 
@@ -48,6 +54,15 @@ def _compare_parser() -> argparse.ArgumentParser:
     parser.add_argument("first", metavar="A", help="exported model to compare with")
     parser.add_argument("second", metavar="B", help="exported model whose gain over A is asked")
     _add_pairs(parser)
+    return parser
+
+
+def _articles_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m evaluation articles", description="Measure how well a model reads whole articles."
+    )
+    parser.add_argument("bundle", metavar="BUNDLE", help="exported model, such as exports/champion")
+    parser.add_argument("folder", metavar="FOLDER", help="annotated articles, such as data/articles/development")
     return parser
 
 
@@ -86,6 +101,11 @@ def _compare(options: argparse.Namespace) -> None:
     print_comparison(comparison)
     if options.output:
         print(f"comparison: {write_comparison(comparison, options.output)}")
+
+
+def _articles(options: argparse.Namespace) -> None:
+    articles = read_gold(options.folder)
+    print_articles(measure(Predictor.load(options.bundle), articles), len(articles))
 
 
 if __name__ == "__main__":
