@@ -146,7 +146,7 @@ def test_killed_again_and_again_a_run_ends_with_the_bytes_of_one_left_alone(
     assert kills >= 3
     process = start("--input", source.name, "--output", target.name, "--workers", workers, "--resume")
     assert process.wait() == 0, process.stderr.read()
-    assert f"{ROWS - BAD} pairs labelled: {target.name}\n{BAD} rows left out" in process.stdout.read()
+    assert f"{ROWS - BAD:,} pairs labelled: {target.name}\n{BAD} rows left out" in process.stdout.read()
     assert target.read_bytes() == whole.read_bytes()
     assert (folder / f"{target.name}.rejects.jsonl").read_bytes() == Path(f"{whole}.rejects.jsonl").read_bytes()
     assert [int(row["n"]) for _, row in read_rows(target)] == [number for number in range(ROWS) if number % 50 != 7]
@@ -174,7 +174,7 @@ def test_a_signal_leaves_whole_rows_and_says_how_to_go_on(
     (line,) = [line for line in shown.splitlines() if line.startswith("claimstance: interrupted; ")]
     rows = [json.loads(row) for row in (folder / "out.jsonl.partial").read_text(encoding="utf-8").splitlines()]
     rejects = (folder / "out.jsonl.rejects.jsonl.partial").read_text(encoding="utf-8").splitlines()
-    assert f" {len(rows) + len(rejects)} rows are done" in line and all("confidence" in row for row in rows)
+    assert f" {len(rows) + len(rejects):,} rows are done" in line and all("confidence" in row for row in rows)
     until(lambda: not any(map(runs, crew)))
     program, *words = shlex.split(line.rpartition("go on with: ")[2])
     assert program == "claimstance"

@@ -51,7 +51,7 @@ def interrupted(source: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatc
     with monkeypatch.context() as patch:
         patch.setattr(Predictor, "probabilities", interrupt)
         patch.setattr(tables, "_BLOCK_BYTES", BLOCK)
-        with pytest.raises(Interrupted, match=r"\d+ rows are done and kept in .*out\.jsonl\.partial"):
+        with pytest.raises(Interrupted, match=r"[\d,]+ rows are done and kept in .*out\.jsonl\.partial"):
             predict_file(model_folder, source, target, on_error="skip")
     return target
 
@@ -184,7 +184,7 @@ def test_ctrl_c_says_how_to_go_on_and_the_output_stays_as_it_was(
     ]
     assert main(call) == 130
     (shown,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("claimstance: interrupted; ")]
-    assert f"{calls[0]} rows are done" in shown
+    assert f"{calls[0]:,} rows are done" in shown
     assert target.exists() == (old is not None)
     assert old is None or target.read_text(encoding="utf-8") == old
     partial = target.with_name("out.jsonl.partial").read_bytes()

@@ -208,7 +208,7 @@ def test_output_rows_keep_their_fields_in_order_and_add_the_prediction(
     (folder / "in.jsonl").write_bytes(b"".join(row(**fields) for fields in [*given, given[0]]))
     target = folder / "out.jsonl"
     assert main(["predict", "--model", str(unsure), "--input", f"{folder}/in.jsonl", "--output", str(target)]) == 0
-    assert f"{len(given) + 1} pairs labelled: {target}" in capsys.readouterr().out
+    assert f"{len(given) + 1:,} pairs labelled: {target}" in capsys.readouterr().out
     rows, predictions = rows_of(target), Predictor.load(unsure).predict([*few_pairs, few_pairs[0]])
     for fields, out, prediction in zip([*given, given[0]], rows, predictions, strict=True):
         assert list(out) == [*fields, "predicted_stance", "confidence", "probabilities"]
@@ -368,3 +368,22 @@ def test_a_wrong_call_of_explain_says_what_to_give(
     error = error_of(capsys, "explain", "--model", model_folder, *arguments)
     for word in words:
         assert word in error
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("predict", ["Label one pair, or every pair of a file.", "(default: stop)", "(default: 1)"]),
+        ("explain", ["Say which words of one pair pushed towards which stance."]),
+        ("article", ["Label the sentences of an article against a claim."]),
+        ("serve", ["Answer over HTTP,", "most pairs of a request, else 422 (default: 256)"]),
+    ],
+)
+def test_every_command_says_what_it_does_and_what_it_does_by_itself(
+    command: str, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main([command, "--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    for word in (*words, "DIR exported model, such as exports/champion"):
+        assert word in told

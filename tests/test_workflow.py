@@ -157,7 +157,7 @@ def test_predicting_a_file_adds_the_predictors_labels_to_its_rows(
     source, target = "data/test.jsonl", workflow.folder / "labelled test.jsonl"
     assert claimstance(["predict", "--model", "exports/chosen", "--input", source, "--output", str(target)]) == 0
     pairs = read_pairs(source)
-    assert capsys.readouterr().out == f"{len(pairs)} pairs labelled: {target}\n"
+    assert capsys.readouterr().out == f"{len(pairs):,} pairs labelled: {target}\n"
     predictions = Predictor.load("exports/chosen").predict(pairs)
     for (_, row), pair, prediction in zip(read_json_lines(target), pairs, predictions, strict=True):
         added = {name: row.pop(name) for name in ("predicted_stance", "confidence", "probabilities")}
