@@ -162,7 +162,7 @@ def _kept(journal: Journal) -> str:
         return "no row was done"
     if not done.complete:
         journal.save()
-    return f"{done.rows + done.rejected} rows are done and kept in {journal.partial}"
+    return f"{done.rows + done.rejected:,} rows are done and kept in {journal.partial}"
 
 
 def _hint(journal: Journal, way: str) -> str:

@@ -48,50 +48,70 @@ def reporting_errors(work, program: str) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="claimstance", description=__doc__)
+    about = "Stances from an exported model: of a pair, a file, an article, or over HTTP; and why."
+    parser = argparse.ArgumentParser(prog="claimstance", description=about)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    predict = commands.add_parser("predict", help="label one pair, or every pair of a file")
-    predict.add_argument("--model", required=True, metavar="DIR", help="exported model, such as exports/champion")
-    predict.add_argument("--claim", help="the claim of one pair")
-    predict.add_argument("--quote", help="the quote of one pair")
-    predict.add_argument(
-        "--input", metavar="FILE", help=f"a file of any size with quotes and claims: {', '.join(KINDS)}"
+    _add_predict(_command(commands, "predict", "label one pair, or every pair of a file"))
+    why = _command(commands, "explain", "say which words of one pair pushed towards which stance")
+    _add_model(why)
+    why.add_argument("--quote", required=True, help="what was said")
+    why.add_argument("--claim", help="what it is held against; a model that reads quotes alone needs none")
+    why.add_argument(
+        "--method",
+        choices=METHODS,
+        help="the terms of a linear score, or what changes without a word (default: the former where the model is linear)",
     )
-    predict.add_argument(
-        "--output",
-        metavar="FILE",
-        help="file to write, of any of these kinds: the input's columns and the prediction's",
+    why.set_defaults(run=_explain)
+    article = _command(commands, "article", "label the sentences of an article against a claim")
+    article.add_argument("file", metavar="FILE", help="the article, a text file in UTF-8")
+    _add_model(article)
+    article.add_argument("--claim", required=True, help="what the sentences are held against")
+    article.set_defaults(run=_article)
+    service_command.add_options(
+        _command(commands, "serve", "answer over HTTP, with a page for people; needs the extra serve")
     )
-    predict.add_argument(
-        "--columns", nargs="+", default=[], metavar="FIELD=COLUMN", help="the input's names for quote and claim"
+    return parser
+
+
+def _command(commands, name: str, what: str) -> argparse.ArgumentParser:
+    return commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.")
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", required=True, metavar="DIR", help="exported model, such as exports/champion")
+
+
+def _add_predict(predict: argparse.ArgumentParser) -> None:
+    _add_model(predict)
+    one = predict.add_argument_group("one pair")
+    one.add_argument("--quote", help="what was said")
+    one.add_argument("--claim", help="what it is held against; a model that reads quotes alone needs none")
+    many = predict.add_argument_group("a file of any size", f"Its kind is the ending of its name: {', '.join(KINDS)}.")
+    many.add_argument("--input", metavar="FILE", help="the file to read, with quotes and claims")
+    many.add_argument("--output", metavar="FILE", help="the file to write: what the input holds, and the predictions")
+    many.add_argument(
+        "--columns",
+        nargs="+",
+        default=[],
+        metavar="FIELD=COLUMN",
+        help="the input's names for quote and claim (default: quote=quote claim=claim)",
     )
-    predict.add_argument(
+    many.add_argument(
         "--on-error",
         choices=("stop", "skip"),
         default="stop",
-        help="stop at a row that cannot be labelled, or leave it out",
+        help="stop at a row that cannot be labelled, or leave it out (default: %(default)s)",
     )
-    predict.add_argument("--rejects", metavar="FILE", help="JSONL file of the rows left out (OUTPUT.rejects.jsonl)")
-    predict.add_argument("--workers", type=int, default=1, metavar="N", help="processes that label (1)")
-    going_on = predict.add_mutually_exclusive_group()
-    going_on.add_argument(
-        "--resume", action="store_true", help="go on where an earlier run of the same command stopped"
+    many.add_argument(
+        "--rejects",
+        metavar="FILE",
+        help="the file that tells of the rows left out, in JSONL (default: OUTPUT.rejects.jsonl)",
     )
-    going_on.add_argument("--overwrite", action="store_true", help="throw away what an unfinished run left")
+    many.add_argument("--workers", type=int, default=1, metavar="N", help="processes that label (default: %(default)s)")
+    going_on = many.add_mutually_exclusive_group()
+    going_on.add_argument("--resume", action="store_true", help="go on where an earlier run of this command stopped")
+    going_on.add_argument("--overwrite", action="store_true", help="throw away what an earlier run left unfinished")
     predict.set_defaults(run=_predict)
-    why = commands.add_parser("explain", help="say which words of one pair pushed towards which stance")
-    why.add_argument("--model", required=True, metavar="DIR", help="exported model, such as exports/champion")
-    why.add_argument("--quote", required=True, help="the quote")
-    why.add_argument("--claim", help="the claim")
-    why.add_argument("--method", choices=METHODS, help="the terms of the score (exact), or leaving words out")
-    why.set_defaults(run=_explain)
-    article = commands.add_parser("article", help="label the sentences of an article against a claim")
-    article.add_argument("file", metavar="FILE", help="the article, a UTF-8 text file")
-    article.add_argument("--model", required=True, metavar="DIR", help="exported model, such as exports/champion")
-    article.add_argument("--claim", required=True, help="the claim to hold the sentences against")
-    article.set_defaults(run=_article)
-    service_command.add_options(commands.add_parser("serve", help="answer over HTTP; needs the extra serve"))
-    return parser
 
 
 def _predict(options: argparse.Namespace) -> None:
@@ -126,9 +146,9 @@ def _predict(options: argparse.Namespace) -> None:
         raise KeyboardInterrupt(
             f"; {interrupt}; go on with: {shlex.join(['claimstance', *words, '--resume'])}"
         ) from None
-    print(f"{counts.rows} pairs labelled: {options.output}")
+    print(f"{counts.rows:,} pairs labelled: {options.output}")
     if options.on_error == "skip":
-        print(f"{counts.rejected} rows left out: {counts.rejects}")
+        print(f"{counts.rejected:,} rows left out: {counts.rejects}")
 
 
 def _predict_one(predictor: Predictor, options: argparse.Namespace) -> None:
@@ -140,7 +160,7 @@ def _predict_one(predictor: Predictor, options: argparse.Namespace) -> None:
 
 
 def _check_one_pair(predictor: Predictor, options: argparse.Namespace) -> None:
-    if options.claim is None and predictor.manifest.inputs != "quote":
+    if options.claim is None and "claim" in predictor.manifest.sides:
         raise ClaimstanceError("--quote is given without --claim, and this model reads pairs; add --claim '…'")
     for name in ("quote", "claim"):
         if getattr(options, name) is not None and not getattr(options, name).strip():

@@ -67,8 +67,7 @@ def plan(model: str, manifest: Manifest, table: Table, kind: str, columns: dict[
             no texts.
     """
     added = (STANCE, CONFIDENCE, PROBABILITIES) if kind == JSONL else columns_added(manifest.labels)
-    read = ("quote",) if manifest.inputs == "quote" else ("quote", "claim")
-    fields = {name: columns.get(name, name) for name in read}
+    fields = {name: columns.get(name, name) for name in manifest.sides}
     heading = None if kind == JSONL else table.heading
     job = Job(model, table, kind, fields, heading, added, skip)
     if table.heading is not None:

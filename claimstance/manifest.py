@@ -108,6 +108,11 @@ class Manifest:
         """The labels that are stances, in order."""
         return tuple(label for label in self.labels if label != self.abstain_label)
 
+    @property
+    def sides(self) -> tuple[str, ...]:
+        """The texts that a pair has to have: its quote, and its claim unless the model reads quotes alone."""
+        return ("quote",) if self.inputs == "quote" else ("quote", "claim")
+
 
 def manifest_text(manifest: Manifest, files: Mapping[str, Any]) -> str:
     """Spell a manifest out, with the size and SHA-256 of each of its ``files``; the reader accepts no other spelling."""

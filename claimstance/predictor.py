@@ -94,7 +94,7 @@ class Predictor:
 
     def _texts(self, pairs: Iterable[Pair | tuple[str, str] | str]) -> tuple[list[str], list[str]]:
         quotes, claims = [], []
-        needs_claim = self.manifest.inputs != "quote"
+        needs_claim = "claim" in self.manifest.sides
         for pair in pairs:
             if isinstance(pair, tuple) and len(pair) == 2:
                 quote, claim = pair

@@ -99,7 +99,7 @@ def read_labelled(
     """
     table: dict[str, list[str]] = {name: [] for name in FIELDS}
     labels = predictor.manifest.labels
-    needed = ("quote", "stance") if predictor.manifest.inputs == "quote" else ("quote", "claim", "stance")
+    needed = (*predictor.manifest.sides, "stance")
     for number, row in read_rows(path, columns):
         for name in needed:
             if not isinstance(row.get(name), str) or not row[name].strip():

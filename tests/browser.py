@@ -122,6 +122,11 @@ class Tab:
             self.run("document.querySelector('#add').click()" if index else "")
             self.run(f"document.querySelectorAll('#claims input')[{index}].value = {json.dumps(claim)}")
 
+    def sent(self) -> list[Any]:
+        """Return the bodies that were sent from any tab, in their order."""
+        requests = [event["params"]["request"] for event in self.browser.events if "request" in event["params"]]
+        return [json.loads(request["postData"]) for request in requests if "postData" in request]
+
     def ask(self, text: str, claims: list[str]) -> None:
         """Ask for the stances of an article and wait until they are shown."""
         self.enter(text, claims)

@@ -7,15 +7,20 @@ import shutil
 import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import uvicorn
 
+from claimstance.article import read_statements
+from claimstance.bundle import read_bundle, write_bundle
 from claimstance.lexicon import Lexicon
+from claimstance.predictor import Predictor
 from claimstance.service import create_app
 from tests.browser import Browser, Tab
-from tests.stub_service import Stub
+from tests.stub_service import ARTICLE, CLAIMS, Stub
 
 BROWSER = [
     "--headless",
@@ -51,9 +56,15 @@ def stub(lexicon: Lexicon) -> Iterator[Stub]:
 
 
 @pytest.fixture(scope="session")
-def service(model_folder: Path) -> Iterator[str]:
-    """The address of the service itself, with a small model."""
-    server = uvicorn.Server(uvicorn.Config(create_app(model_folder), host="127.0.0.1", port=0, log_level="error"))
+def service(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of the service itself, with a small model that takes a stance in some statements of the article only."""
+    bundle = read_bundle(model_folder)
+    statements = read_statements(ARTICLE, Predictor(bundle).lexicon)
+    found = Predictor(bundle).predict([(statement.text, CLAIMS[0]) for statement in statements])
+    threshold = float(np.median([prediction.confidence for prediction in found]))
+    folder = tmp_path_factory.mktemp("served")
+    write_bundle(replace(bundle, manifest=replace(bundle.manifest, threshold=threshold)), folder / "unsure")
+    server = uvicorn.Server(uvicorn.Config(create_app(folder / "unsure"), log_level="error"))
     with socket.create_server(("127.0.0.1", 0)) as listening:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()

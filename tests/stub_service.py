@@ -1,8 +1,9 @@
-"""What stands in for the service in tests of its page: answers by its contract, or whatever a test wants it to say."""
+"""What stands in for the service where a test of its page wants answers that no model gives for sure."""
 
 from __future__ import annotations
 
 import json
+import mimetypes
 import threading
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,13 +14,6 @@ from claimstance.article import read_statements
 from claimstance.lexicon import Lexicon
 
 PAGE = Path(__file__).resolve().parent.parent / "claimstance/service/page"
-TYPES = {
-    "index.html": "text/html",
-    "page.css": "text/css",
-    "page.js": "text/javascript",
-    "strings.js": "text/javascript",
-    "icon.svg": "image/svg+xml",
-}
 ARTICLE = """أعلنت نقابة عمال المرفأ، صباح الثلاثاء، أن شحنة قمح ملوثة وصلت إلى المرفأ.
 
 ونفى وزير الاقتصاد، خلال مؤتمر صحفي، وصول أي قمح ملوث إلى المرفأ. وأكد مدير المختبر، في بيان، أن القمح ملوث.
@@ -42,8 +36,8 @@ class Stub:
                 name = self.path.partition("?")[0].removeprefix("/") or "index.html"
                 if name == "ready":
                     self.reply(*(stub.ready.pop(0) if stub.ready else (200, {"model": model()})))
-                elif name in TYPES:
-                    self.reply(200, (PAGE / name).read_bytes(), TYPES[name])
+                elif (PAGE / name).is_file():
+                    self.reply(200, (PAGE / name).read_bytes(), mimetypes.guess_type(name)[0])
                 else:
                     self.reply(404, b"")
 
@@ -55,6 +49,8 @@ class Stub:
                 content = body if isinstance(body, bytes) else json.dumps(body).encode()
                 self.send_response(status)
                 headers = {"Content-Type": f"{kind}; charset=utf-8", "Content-Length": len(content)}
+                if status == 408:
+                    headers["Connection"] = "close"
                 for name, value in {**headers, "Content-Security-Policy": "default-src 'self'"}.items():
                     self.send_header(name, str(value))
                 self.end_headers()

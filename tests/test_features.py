@@ -51,8 +51,11 @@ class Word:
     aligned: bool
     similarity: float
     idf: float
-    weight: float
     clause: int
+
+    @property
+    def met(self) -> bool:
+        return self.aligned and self.content
 
 
 @dataclass(frozen=True)
@@ -72,12 +75,12 @@ class Plain:
         """Place the words of the quote around the first clause that covers most of the claim."""
         covered: dict[int, float] = {}
         for word in self.quote:
-            if word.aligned and word.weight > 0:
-                covered[word.clause] = covered.get(word.clause, 0.0) + word.weight
+            if word.met:
+                covered[word.clause] = covered.get(word.clause, 0.0) + word.idf
         if not covered:
             return ["before"] * len(self.quote)
         focus = max(covered, key=lambda clause: covered[clause])
-        met = [at for at, w in enumerate(self.quote) if w.clause == focus and w.aligned and w.weight > 0]
+        met = [at for at, w in enumerate(self.quote) if w.clause == focus and w.met]
         placed = []
         for at, word in enumerate(self.quote):
             if word.clause != focus:
@@ -117,7 +120,6 @@ def plainly(view: PairView) -> list[Plain]:
             aligned=bool(alignment.aligned[at]),
             similarity=float(alignment.similarity[at]),
             idf=float(view.idf[at]),
-            weight=float(view.idf[at]) * (not classes & (FUNCTION | cue_bit("negator"))),
             clause=int(words.clause[at]),
         )
 
@@ -130,21 +132,17 @@ def plainly(view: PairView) -> list[Plain]:
     return pairs
 
 
-def share(part: float, whole: float) -> float:
-    return part / whole if whole > 0 else 0.0
-
-
 def plain_coverage(words: list[Word], content: bool) -> list[float]:
     words = [word for word in words if word.content or not content]
+    if not words:
+        return [0, 0, 0, 0, 0, 0, True, 0]
     left = [word for word in words if not word.aligned]
     return [
-        share(sum(word.exact for word in words), len(words)),
-        share(len(words) - len(left), len(words)),
-        share(sum(word.similarity for word in words), len(words)),
-        share(
-            sum(float(np.float32(word.idf) * np.float32(word.similarity)) for word in words),
-            sum(word.idf for word in words),
-        ),
+        sum(word.exact for word in words) / len(words),
+        1 - len(left) / len(words),
+        sum(word.similarity for word in words) / len(words),
+        sum(float(np.float32(word.idf) * np.float32(word.similarity)) for word in words)
+        / sum(word.idf for word in words),
         math.log1p(len(words)),
         math.log1p(len(left)),
         not left,
@@ -230,7 +228,7 @@ def names_of_outline(pair: Plain) -> Iterator[tuple]:
     yield from (("lemma anywhere", word.lemma, parity) for word, _ in cues)
     outline: list[str] = []
     for word in pair.quote:
-        symbol = lowest(word) or ("met" if word.aligned and word.weight > 0 else "")
+        symbol = lowest(word) or ("met" if word.met else "")
         if symbol and not (symbol == "met" and outline[-1:] == ["met"]):
             outline.append(symbol)
     for length in (2, 3, 4):

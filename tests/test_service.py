@@ -80,6 +80,22 @@ def test_an_article_gets_its_statements_and_their_stances(client: TestClient, pr
     assert client.post("/article", json={"text": "قمح", "claims": [CLAIM]}).json()["statements"] == []
 
 
+@pytest.mark.parametrize("kind", ["linear", "ensemble", "encoder"])
+def test_a_model_of_every_kind_answers_pairs_and_articles(kind: str, every_kind: dict[str, Path]) -> None:
+    predictor = Predictor.load(every_kind[kind])
+    pairs = [(QUOTE, CLAIM), ("نفى.", "نعم"), ("أكد المدير وصول الشحنة.", CLAIM)]
+    with TestClient(create_app(every_kind[kind])) as client:
+        body = {"pairs": [{"quote": quote, "claim": claim} for quote, claim in pairs]}
+        answered = client.post("/predict", json=body).json()
+        assert answered["predictions"] == [as_answered(prediction) for prediction in predictor.predict(pairs)]
+        assert answered["predictions"][0] != answered["predictions"][1]
+        article = client.post("/article", json={"text": ARTICLE, "claims": [CLAIM]}).json()
+    assert article["model"] == answered["model"]
+    pairs = [(statement["text"], CLAIM) for statement in article["statements"]]
+    given = [prediction for statement in article["statements"] for prediction in statement["stances"]]
+    assert len(pairs) == 2 and given == [as_answered(prediction) for prediction in predictor.predict(pairs)]
+
+
 def test_a_model_that_reads_quotes_alone_needs_no_claim(model_folder: Path, tmp_path: Path) -> None:
     bundle = read_bundle(model_folder)
     manifest = dataclasses.replace(bundle.manifest, inputs="quote")
@@ -115,14 +131,34 @@ def test_a_model_that_reads_quotes_alone_needs_no_claim(model_folder: Path, tmp_
             422,
             "unknown_field",
             "body.c",
-            ["c is an unknown field"],
+            ["c is an unknown field, expected quote, claim, pairs"],
         ),
+        (
+            "/predict",
+            b'{"quote": "", "claim": "b"}',
+            422,
+            "empty_text",
+            "body.quote",
+            ["quote is empty, expected a text"],
+        ),
+        ("/predict", b'{"quotes": "a", "claim": "b"}', 422, "unknown_field", "body.quotes", ["did you mean 'quote'?"]),
+        ("/predict", b'{"pair": []}', 422, "unknown_field", "body.pair", ["did you mean 'pairs'?"]),
+        (
+            "/predict",
+            b'{"pairs": [{"quote": "a", "clam": "b"}]}',
+            422,
+            "unknown_field",
+            "body.pairs[0].clam",
+            ["expected quote, claim (did you mean 'claim'?)"],
+        ),
+        ("/predict", b'{"pairs": [{"claim": "a"}]}', 422, "missing_field", "body.pairs[0].quote", ["expected a text"]),
+        ("/article", b'{"text": "a", "claim": "b"}', 422, "unknown_field", "body.claim", ["did you mean 'claims'?"]),
         ("/predict", b'{"pairs": []}', 422, "too_few", "body.pairs", ["no entry", "1 at least"]),
         ("/predict", b'{"pairs": {}}', 422, "wrong_kind", "body.pairs", ["an object", "a list"]),
         ("/predict", b'{"pairs": ["a"]}', 422, "wrong_kind", "body.pairs[0]", ["a text", "a JSON object"]),
         ("/predict", b'{"pairs": [], "quote": "a"}', 422, "too_few", "body.pairs", ["no entry"]),
         ("/article", b'{"text": " ", "claims": []}', 422, "empty_text", "body.text", ["text is empty"]),
-        ("/article", b'{"text": "a"}', 422, "missing_field", "body.claims", ["claims is missing"]),
+        ("/article", b'{"text": "a"}', 422, "missing_field", "body.claims", ["claims is missing, expected a list"]),
         ("/article", b'{"text": "a", "claims": ["b", 1]}', 422, "wrong_kind", "body.claims[1]", ["a number"]),
     ],
 )
@@ -200,7 +236,10 @@ def test_what_is_not_sent_as_json_is_told_so(client: TestClient) -> None:
 def test_unknown_paths_and_wrong_methods_are_refused_in_the_same_shape(client: TestClient) -> None:
     unknown = client.get("/predic")
     assert (unknown.status_code, error_of(unknown)["where"]) == (404, "/predic")
-    assert "did you mean '/predict'" in error_of(unknown)["message"]
+    expected = (
+        "expected one of /, /article, /health, /metrics, /openapi.json, /predict, /ready (did you mean '/predict'?)"
+    )
+    assert error_of(unknown)["message"].endswith(expected)
     for method, path, allowed in (("GET", "/predict", "POST"), ("DELETE", "/health", "GET"), ("POST", "/", "GET")):
         wrong = client.request(method, path)
         assert (wrong.status_code, error_of(wrong)["code"]) == (405, "wrong_method")
@@ -216,6 +255,8 @@ def test_the_page_is_served_with_strict_headers_and_nothing_beside_it(client: Te
         assert page.headers["content-security-policy"].startswith("default-src 'self'")
         assert (page.headers["x-content-type-options"], page.headers["referrer-policy"]) == ("nosniff", "no-referrer")
         assert page.headers["content-type"].startswith(("text/html", "text/css", "text/javascript", "image/svg"))
+    icon = client.get("/favicon.ico")
+    assert (icon.status_code, icon.content) == (200, client.get("/icon.svg").content)
     for path in ("/index.html", "/page/index.html", "/app.py", "/%2e%2e/app.py", "/page"):
         assert client.get(path).status_code == 404
 

@@ -73,6 +73,23 @@ def test_the_examples_of_bodies_are_answered(client: TestClient, description: di
                 assert client.post(path, json=example["value"]).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "schemas"),
+    [
+        ("/predict", {"quote": "a", "claim": "b", "x": 1}, ["Pair", "Pairs"]),
+        ("/predict", {"pairs": [{"quote": "a", "claim": "b"}], "x": 1}, ["Pairs"]),
+        ("/predict", {"pairs": [{"quote": "a", "claim": "b", "x": 1}]}, ["Pair"]),
+        ("/article", {"text": "a", "claims": [], "x": 1}, ["Article"]),
+    ],
+)
+def test_an_unknown_field_is_answered_by_those_that_are_described(
+    path: str, body: dict[str, Any], schemas: list[str], client: TestClient, description: dict[str, Any]
+) -> None:
+    fields = [name for schema in schemas for name in description["components"]["schemas"][schema]["properties"]]
+    message = client.post(path, json=body).json()["error"]["message"]
+    assert message.endswith(f"x is an unknown field, expected {', '.join(fields)}")
+
+
 POSITIVE, NEGATIVE = schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE
 WATCHING = [("GET", path, POSITIVE) for path in ("/health", "/ready", "/metrics")]
 

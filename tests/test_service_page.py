@@ -6,6 +6,7 @@ import csv
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -88,14 +89,16 @@ def test_a_row_leads_to_its_place_in_the_article_and_back(tab: Tab, service: str
         assert tab.run(f"document.querySelector('#row-{row} .statement').textContent") == there
 
 
-def test_only_statements_with_a_stance_are_left_until_another_is_asked_for(tab: Tab, stub: Stub) -> None:
-    tab.open(f"{stub.url}/?lang=en")
+def test_only_statements_with_a_stance_are_left_until_another_is_asked_for(tab: Tab, service: str) -> None:
+    tab.open(f"{service}/?lang=en")
     tab.ask(ARTICLE, CLAIMS[:1])
+    stances = [statement["stances"][0]["stance"] for statement in answer_of(service, ARTICLE, CLAIMS[:1])["statements"]]
     tab.run("document.querySelector('#only').click()")
-    assert [row["chips"][0][1] for row in tab.rows()] == ["asserts", "denies", "confirms"]
-    tab.run("document.querySelector('#place-4 a').click()")
-    tab.until("document.activeElement.closest('#row-4')")
-    assert len(tab.rows()) == 4 and not tab.run("document.querySelector('#only').checked")
+    assert [row["chips"][0][1] for row in tab.rows()] == [WORDS["en"][stance] for stance in stances if stance]
+    hidden = stances.index(None) + 1
+    tab.run(f"document.querySelector('#place-{hidden} a').click()")
+    tab.until(f"document.activeElement.closest('#row-{hidden}')")
+    assert len(tab.rows()) == len(stances) == 4 and not tab.run("document.querySelector('#only').checked")
 
 
 def test_the_article_is_highlighted_by_the_claim_that_is_chosen(tab: Tab, service: str) -> None:
@@ -154,6 +157,25 @@ def test_no_part_of_an_article_is_lost_or_shown_twice_where_statements_meet(tab:
         ARTICLE[25:120],
     ]
     assert "".join(tab.run(WHOLE).split("\n")) == ARTICLE.replace("\n", "")
+
+
+def test_the_stub_answers_as_the_service_does(stub: Stub, service: str) -> None:
+    def shape(value: Any) -> Any:
+        match value:
+            case dict():
+                return {name: shape(held) for name, held in value.items()}
+            case list():
+                return [shape(held) for held in value]
+        return type(value)
+
+    real, ours = answer_of(service, ARTICLE, CLAIMS), answer_of(stub.url, ARTICLE, CLAIMS)
+    for answer in (real, ours):
+        for statement in answer["statements"]:
+            for stance in statement["stances"]:
+                stance["stance"] = stance["stance"] or ""
+    assert shape(ours) == shape(real)
+    for found, expected in zip(ours["statements"], real["statements"], strict=True):
+        assert {**found, "stances": None} == {**expected, "stances": None}
 
 
 def test_a_long_article_is_shown_at_once(tab: Tab, stub: Stub) -> None:

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from claimstance.service.limits import MOST_CLAIMS, Limits
 from tests.browser import Tab
 from tests.stub_service import ARTICLE, CLAIMS, ENGLISH, Stub
 
@@ -25,8 +26,8 @@ PALE = """(() => {
 })()"""
 
 
-def test_the_whole_way_can_be_gone_by_keyboard(tab: Tab, stub: Stub) -> None:
-    tab.open(f"{stub.url}/?lang=en")
+def test_the_whole_way_can_be_gone_by_keyboard(tab: Tab, service: str) -> None:
+    tab.open(f"{service}/?lang=en")
     where = "(e => e.id || e.getAttribute('aria-label') || e.textContent)(document.activeElement)"
     ring = "(e => getComputedStyle(e).outlineStyle !== 'none' && parseFloat(getComputedStyle(e).outlineWidth) >= 2)"
 
@@ -48,7 +49,8 @@ def test_the_whole_way_can_be_gone_by_keyboard(tab: Tab, stub: Stub) -> None:
     assert tab.run(where) == "text" and "\n\n\n" not in tab.run("document.querySelector('#text').value")
     assert tabs(8)[4:] == ["only", "csv", "json", "table"]
     assert tabs(6) == [f"Statement {row}: to its place in the article" for row in range(1, 7)]
-    assert tabs(1) == ["Statement 1, asserts: to its row in the table"]
+    (said,) = tab.rows()[0]["chips"]
+    assert tabs(1) == [f"Statement 1, {said[1]}: to its row in the table"]
 
 
 @pytest.mark.parametrize("language", ["ar", "en"])
@@ -108,12 +110,14 @@ def test_what_is_wrong_is_said_beside_the_form_with_the_way_out(tab: Tab, stub: 
     ways = {
         (422, "Mend that and press the button again."): refusal,
         (413, "Shorten the text"): refusal,
+        (408, "Wait a moment"): refusal,
         (503, "Wait a moment"): refusal,
         (500, "tell whoever runs the service"): refusal,
         (502, "its answer (status 502) cannot be read"): b"<html>bad gateway",
     }
     for (status, way), body in ways.items():
-        stub.next = [(status, body)]
+        # On a connection that it had before, a browser sends again by itself what was answered with 408.
+        stub.next = [(status, body)] * (8 if status == 408 else 1)
         tab.run(send)
         tab.until(f"{told}.includes({json.dumps(way)}) && !document.querySelector('#ask[aria-busy]')")
         assert body != refusal or f"{refusal['error']['message']} body.text" in tab.run(told)
@@ -128,8 +132,20 @@ def test_what_is_wrong_is_said_beside_the_form_with_the_way_out(tab: Tab, stub: 
     assert tab.run(told) == ""
 
 
-def test_claims_are_added_removed_and_pasted_as_lines(tab: Tab, stub: Stub) -> None:
-    tab.open(f"{stub.url}/?lang=en")
+def test_an_article_beyond_the_limit_is_refused_in_words_with_the_way_out(tab: Tab, service: str) -> None:
+    most = Limits().max_article
+    tab.open(f"{service}/?lang=en")
+    tab.enter((f"{ARTICLE}\n" * most)[: most + 1], CLAIMS)
+    tab.run("document.querySelector('#ask').requestSubmit()")
+    tab.until("document.querySelector('#error').textContent && !document.querySelector('#ask[aria-busy]')")
+    assert tab.run("document.querySelector('#error').textContent") == (
+        f"The service could not answer: text has {most + 1:,} characters, expected {most:,} at most body.text "
+        "Shorten the text, or send it in parts."
+    )
+
+
+def test_claims_are_added_removed_and_pasted_as_lines(tab: Tab, service: str) -> None:
+    tab.open(f"{service}/?lang=en")
     tab.enter(ARTICLE, ["one", "two", "three"])
     tab.run("document.querySelectorAll('#claims button')[1].click()")
     values = "[...document.querySelectorAll('#claims input')].map(input => input.value)"
@@ -140,11 +156,14 @@ def test_claims_are_added_removed_and_pasted_as_lines(tab: Tab, stub: Stub) -> N
     tab.run(f"document.querySelectorAll('#claims input')[1].value = ''; {paste}('four\\r\\n\\n five \\nsix')")
     assert tab.run(values) == ["one", "four", "five", "six"]
     tab.run(f"{paste}({json.dumps(chr(10).join(map(str, range(20))))})")
-    assert len(tab.run(values)) == 16 and tab.run("document.querySelector('#add').hidden")
+    assert len(tab.run(values)) == MOST_CLAIMS and tab.run("document.querySelector('#add').hidden")
+    assert f"up to {MOST_CLAIMS}." in tab.run("document.querySelector('fieldset .hint').textContent")
+    tab.ask(ARTICLE, tab.run(values))
+    assert len(tab.rows()[0]["chips"]) == MOST_CLAIMS
     tab.ask(ARTICLE, ["", "only this"])
-    assert stub.asked[-1] == {"text": ARTICLE, "claims": ["only this"]}
+    assert tab.sent()[-1] == {"text": ARTICLE, "claims": ["only this"]}
     tab.ask(ARTICLE, [""])
-    assert stub.asked[-1]["claims"] == [] and "speakers only" in tab.run(
+    assert tab.sent()[-1]["claims"] == [] and "speakers only" in tab.run(
         "document.querySelector('#summary').textContent"
     )
     assert len(tab.rows()) == 4
@@ -165,10 +184,10 @@ def test_the_example_gives_way_to_what_was_written_before(tab: Tab, service: str
     assert len(tab.rows()) == 6
 
 
-def test_the_page_waits_for_the_model_and_names_it(tab: Tab, stub: Stub) -> None:
-    stub.ready = [(503, {"error": {"code": "loading", "message": "no model yet", "where": ""}})]
+def test_the_page_waits_for_the_service_to_be_ready_and_names_its_model(tab: Tab, stub: Stub) -> None:
+    stub.ready = [(503, {"error": {"code": "not_ready", "message": "the service is shutting down", "where": ""}})]
     tab.open(f"{stub.url}/?lang=en")
-    assert "still loading" in tab.run("document.querySelector('#model').textContent")
+    assert "is not ready" in tab.run("document.querySelector('#model').textContent")
     tab.until("document.querySelector('#model').textContent === 'Model: small 0f0f0f0f0f0f'")
     tab.run("document.querySelector('[data-language=ar]').click()")
     assert tab.run("document.querySelector('#model').textContent") == "النموذج: small 0f0f0f0f0f0f"

@@ -24,15 +24,7 @@ from claimstance.service.guard import Guard
 from claimstance.service.limits import Limits
 from claimstance.service.measures import CONTENT_TYPE, Measures
 from claimstance.service.page_files import page_routes
-from claimstance.service.refusals import (
-    JSON,
-    Refusal,
-    answer,
-    encoded,
-    refused,
-    refused_body,
-    refused_by_router,
-)
+from claimstance.service.refusals import JSON, Refusal, answer, encoded, refused, refused_body, refused_by_router
 from claimstance.service.workers import Workers
 
 _DESCRIPTION = (
@@ -40,7 +32,16 @@ _DESCRIPTION = (
     "every refusal says what was wrong, where, and what was expected."
 )
 _WORK = frozenset({"/predict", "/article"})
-_REFUSALS = (400, 408, 413, 415, 422, 500, 503, 504)
+_REFUSALS = (
+    "invalid_json",
+    "slow_body",
+    "body_too_large",
+    "unsupported_media_type",
+    "wrong_kind",
+    "internal",
+    "busy",
+    "timeout",
+)
 _COUNTS = {200: {"content": {"text/plain": {"schema": {"type": "string"}, "example": "claimstance_pairs_total 3.0\n"}}}}
 
 
@@ -149,7 +150,7 @@ def _add_work(app: FastAPI, service: Service) -> None:
 
 
 def _check_claim(model: LoadedModel, claim: str | None, where: str) -> None:
-    if claim is None and model.predictor.manifest.inputs != "quote":
+    if claim is None and "claim" in model.predictor.manifest.sides:
         message = f"{where.removeprefix('body.')} is missing, and this model reads pairs; expected a text"
         raise Refusal(422, "missing_field", message, where)
 
@@ -168,7 +169,7 @@ def _add_watching(app: FastAPI, service: Service) -> None:
     @app.get(
         "/ready",
         summary="A model is loaded",
-        responses={**schemas.answers(schemas.ReadyAnswer, "ready"), **schemas.NOT_READY},
+        responses=schemas.answers(schemas.ReadyAnswer, "ready", "not_ready"),
     )
     async def ready() -> Response:
         """Name the model that answers; 503 once the service shuts down."""
@@ -180,9 +181,7 @@ def _add_watching(app: FastAPI, service: Service) -> None:
         "/metrics",
         summary="Counts in Prometheus' text format",
         response_class=Response,
-        responses={
-            200: {"content": {"text/plain": {"schema": {"type": "string"}, "example": "claimstance_pairs_total 3.0\n"}}}
-        },
+        responses=_COUNTS,
     )
     async def metrics() -> Response:
         """Return requests, times, pairs, stances and reloads since the start."""
@@ -199,7 +198,7 @@ def _describing(app: FastAPI, service: Service):
                 get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
             )
         shown = copy.deepcopy(made)
-        if service.current.loaded.predictor.manifest.inputs != "quote":
+        if "claim" in service.current.loaded.predictor.manifest.sides:
             pair = shown["components"]["schemas"]["Pair"]
             pair["required"].append("claim")
             (pair["properties"]["claim"],) = [

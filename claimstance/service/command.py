@@ -23,17 +23,11 @@ _LAST_PORT = 65_535
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command to its parser."""
-    parser.add_argument("bundle", metavar="BUNDLE", help="exported model, such as exports/champion")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default: %(default)s, this machine)")
+    parser.add_argument("bundle", metavar="DIR", help="exported model, such as exports/champion")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen at (default: %(default)s, this machine alone)"
+    )
     parser.add_argument("--port", type=int, default=8000, help="port to listen at, 0 for any (default: %(default)s)")
-    for bound in fields(Limits):
-        parser.add_argument(
-            f"--{bound.name.replace('_', '-')}",
-            type=type(bound.default),
-            default=bound.default,
-            metavar=bound.metadata["unit"],
-            help=f"{bound.metadata['what']} (default: %(default)s)",
-        )
     parser.add_argument(
         "--reload-every",
         type=float,
@@ -49,6 +43,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="finish what was begun for so long after SIGTERM (default: %(default)s)",
     )
     parser.add_argument("--quiet", action="store_true", help="print no line for each request")
+    bounds = parser.add_argument_group("limits", "What goes beyond one is refused with the HTTP status that it names.")
+    for bound in fields(Limits):
+        bounds.add_argument(
+            f"--{bound.name.replace('_', '-')}",
+            type=type(bound.default),
+            default=bound.default,
+            metavar=bound.metadata["unit"],
+            help=f"{bound.metadata['what']} (default: %(default)s)",
+        )
     parser.set_defaults(run=serve)
 
 
@@ -135,8 +138,8 @@ def _print_start(listener: socket.socket, bundle: str, service) -> None:
     print(f"serving at http://{f'[{host}]' if ':' in host else host}:{port}/   (Ctrl-C or SIGTERM ends it)")
     print(f"model   {model.predictor.manifest.name}, {bundle}, digest {model.digest}")
     print(
-        f"limits  {limits.max_body:,} bytes, {limits.max_pairs:,} pairs, {limits.max_characters:,} characters a text, "
-        f"articles of {limits.max_article:,} and {MOST_CLAIMS} claims, {limits.timeout:g} seconds a request; "
-        f"{limits.max_requests} requests at once on {limits.threads} thread{'s' if limits.threads > 1 else ''}",
+        f"limits  {limits.max_pairs:,} pairs of {limits.max_characters:,} characters a text, or an article of "
+        f"{limits.max_article:,} characters and {MOST_CLAIMS} claims; {limits.max_body:,} bytes and {limits.timeout:g} seconds "
+        f"a request; {limits.max_requests} requests at once on {limits.threads} thread{'s' if limits.threads > 1 else ''}",
         flush=True,
     )

@@ -9,6 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from claimstance.service.refusals import PAGE_FILE
+
 _TYPES = {
     "html": "text/html; charset=utf-8",
     "css": "text/css; charset=utf-8",
@@ -21,16 +23,20 @@ _HEADERS = {
     "referrer-policy": "no-referrer",
     "cache-control": "no-cache",
 }
-_FRONT = "index.html"
+_FRONT = "/"
+_PATHS = {"index.html": (_FRONT,), "icon.svg": ("/icon.svg", "/favicon.ico")}
+"""Where browsers find what is not asked for under its name; the icon of an answer in JSON is always ``/favicon.ico``."""
 
 
 def page_routes() -> Iterator[Route]:
-    """Yield a route for every file of the page: ``/`` for the first, ``/NAME`` for the others."""
+    """Yield the routes of every file of the page."""
     for file in files("claimstance.service").joinpath("page").iterdir():
         kind = _TYPES.get(file.name.rpartition(".")[2])
         if kind is not None:
-            path = "/" if file.name == _FRONT else f"/{file.name}"
-            yield Route(path, _serving(file.read_bytes(), kind), methods=["GET"], include_in_schema=False)
+            page = _serving(file.read_bytes(), kind)
+            for path in _PATHS.get(file.name, (f"/{file.name}",)):
+                name = None if path == _FRONT else PAGE_FILE
+                yield Route(path, page, methods=["GET"], name=name, include_in_schema=False)
 
 
 def _serving(content: bytes, kind: str):

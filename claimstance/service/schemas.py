@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field
 from pydantic_core import PydanticCustomError
 
 from claimstance.service.limits import MOST_CLAIMS, Limits
-from claimstance.service.refusals import JSON, UNION_TAGS
+from claimstance.service.refusals import JSON, UNION_TAGS, Refusal
 
 _QUOTE, _CLAIM = "نفى الوزير وصول أي شحنة ملوثة إلى المرفأ.", "وصلت شحنة ملوثة إلى المرفأ."
 _NOT_BLANK = r"[^\t-\r\x1c- \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
@@ -142,23 +142,22 @@ def _not_blank(text: str) -> str:
     return text
 
 
-def answers(kind: type[BaseModel], example: str, *refusals: int) -> dict[int | str, dict[str, Any]]:
-    """Return the OpenAPI descriptions of an answer and of the refusals that may stand in its place."""
+def answers(kind: type[BaseModel], example: str, *codes: str) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI descriptions of an answer and of the refusals that may stand in its place, named by their codes."""
     described: dict[int | str, dict[str, Any]] = {
         200: {"model": kind, "content": {JSON: {"examples": {"answer": {"value": _ANSWERS[example]}}}}}
     }
-    for status in refusals:
-        what, code, message, where = _REFUSALS[status]
-        error = {"error": {"code": code, "message": message, "where": where}}
+    for code in codes:
+        status, what, message, where = _REFUSALS[code]
+        value = Refusal(status, code, message, where).content
         described[status] = {
             "model": ErrorAnswer,
             "description": what,
-            "content": {JSON: {"examples": {code: {"value": error}}}},
+            "content": {JSON: {"examples": {code: {"value": value}}}},
         }
         if code == "busy":
-            described[status]["headers"] = {
-                "retry-after": {"description": "Seconds to wait", "schema": {"type": "integer"}}
-            }
+            wait = {"description": "Seconds to wait", "schema": {"type": "integer"}}
+            described[status]["headers"] = {"retry-after": wait}
     return described
 
 
@@ -191,44 +190,28 @@ _ANSWERS: dict[str, Any] = {
     "ready": {"status": "ready", "model": _MODEL},
 }
 _REFUSALS = {
-    400: ("No JSON", "invalid_json", "broken JSON at character 9 (Expecting value), expected a JSON object", "body"),
-    408: ("Body too slow", "slow_body", "the body did not arrive in time, expected at most 10 seconds", "body"),
-    413: (
+    "invalid_json": (400, "No JSON", "broken JSON at character 9 (Expecting value), expected a JSON object", "body"),
+    "slow_body": (408, "Body too slow", "the body did not arrive in time, expected at most 10 seconds", "body"),
+    "body_too_large": (
+        413,
         "Body too large",
-        "body_too_large",
         "the body is longer than 2,097,152 bytes, expected at most that; send less at once",
         "body",
     ),
-    415: (
+    "unsupported_media_type": (
+        415,
         "Not sent as JSON",
-        "unsupported_media_type",
         "the content-type is text/plain, expected application/json",
         "headers.content-type",
     ),
-    422: (
+    "wrong_kind": (
+        422,
         "Not what was expected",
-        "wrong_kind",
         "pairs[3].quote is a number, expected a text",
         "body.pairs[3].quote",
     ),
-    500: ("An error of the service", "internal", "an error of the service itself; its log says more", ""),
-    503: ("Busy", "busy", "64 requests are at work or waiting, as many as may; send this one again", ""),
-    504: ("No answer in time", "timeout", "no answer in time, expected at most 10 seconds; send less at once", "body"),
-}
-NOT_READY: dict[int | str, dict[str, Any]] = {
-    503: {
-        "model": ErrorAnswer,
-        "description": "Shutting down",
-        "content": {
-            JSON: {
-                "examples": {
-                    "not_ready": {
-                        "value": {
-                            "error": {"code": "not_ready", "message": "the service is shutting down", "where": ""}
-                        }
-                    }
-                }
-            }
-        },
-    }
+    "internal": (500, "An error of the service", "an error of the service itself; its log says more", ""),
+    "busy": (503, "Busy", "64 requests are at work or waiting, as many as may; send this one again", ""),
+    "not_ready": (503, "Shutting down", "the service is shutting down", ""),
+    "timeout": (504, "No answer in time", "no answer in time, expected at most 10 seconds; send less at once", "body"),
 }

@@ -1,7 +1,9 @@
 // The page of the service: asks for the stances of an article's statements and shows them. Whatever comes from an article,
 // a claim or the service becomes text nodes only, never markup.
 
+import { csv, save } from "./saving.js";
 import { EXAMPLES, STRINGS } from "./strings.js";
+import { directionOf, unitsOfCodePoints } from "./texts.js";
 
 const SIGNS = { assert: "+", deny: "×", confirm: "✓" };
 const OTHER_SIGNS = ["◆", "■", "▲", "●", "★", "▼"]; // as many as there are colours .tone-other-N
@@ -16,7 +18,7 @@ let shown = []; // the statements that pass the filter, by index
 let page = 0;
 let chosen = 0; // the claim by which the article is highlighted
 let model = null;
-let waiting = false; // for the model to be loaded
+let waiting = false; // for the service to be ready
 let asking = null;
 let problem = null;
 let mine = null; // what was in the form before the example
@@ -25,7 +27,6 @@ const format = (template, ...values) => template.replace(/\{(\d)\}/g, (_, index)
 const say = (key, ...values) => format(STRINGS[language][key], ...values);
 const number = (value, options) => new Intl.NumberFormat(language === "ar" ? "ar-u-nu-arab" : "en", options).format(value);
 const percent = (value) => number(value, { style: "percent" });
-const directionOf = (text) => (text.match(/[\u0590-\u08ff\ufb1d-\ufefc]/g)?.length > (text.match(/[A-Za-z\u00c0-\u058f]/g)?.length ?? 0) ? "rtl" : "ltr");
 const announce = (key, ...values) => { $("status").textContent = key ? say(key, ...values) : ""; };
 
 function make(tag, attributes = {}, ...children) {
@@ -33,15 +34,6 @@ function make(tag, attributes = {}, ...children) {
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
   element.append(...children);
   return element;
-}
-
-// Offsets of the service count code points, those of a JavaScript string UTF-16 units.
-function unitsOfCodePoints(text) {
-  const at = new Uint32Array(text.length + 1);
-  let points = 0;
-  for (let unit = 0; unit < text.length; unit += text.codePointAt(unit) > 0xffff ? 2 : 1) at[points++] = unit;
-  at[points++] = text.length;
-  return at.subarray(0, points);
 }
 
 function look(stance) {
@@ -248,7 +240,7 @@ function complain(about, field) {
 
 function wayOut(status, code) {
   if (status === 413 || status === 504 || code === "text_too_long") return "wayLong";
-  if (status === 429 || status === 503) return "wayWait";
+  if (status === 408 || status === 429 || status === 503) return "wayWait";
   return status < 500 ? "wayInput" : "wayBroken";
 }
 
@@ -336,29 +328,6 @@ function toggleExample() {
   $("example").textContent = say(mine ? "back" : "example");
 }
 
-// A spreadsheet runs a cell that begins so as a formula; the apostrophe makes it text.
-function csvCell(value) {
-  const text = String(value);
-  const guarded = typeof value === "string" && /^[\s\p{Cc}\p{Cf}]*[=+\-@＝＋－＠]/u.test(text) ? `'${text}` : text;
-  return `"${guarded.replaceAll('"', '""')}"`;
-}
-
-function csv() {
-  const { answer } = result;
-  const names = columns().map((claim) => (claim ? `: ${claim}` : ""));
-  const rows = [["statement", "speaker", "start", "stop", ...names.flatMap((name) => [`stance${name}`, `confidence${name}`])]];
-  for (const { text, speaker, start, stop, stances } of answer.statements) {
-    rows.push([text, speaker, start, stop, ...stances.flatMap(({ stance, confidence }) => [stance ?? "", confidence])]);
-  }
-  return `\ufeff${rows.map((row) => row.map(csvCell).join(",")).join("\r\n")}\r\n`;
-}
-
-function save(name, type, content) {
-  const url = URL.createObjectURL(new Blob([content], { type }));
-  make("a", { href: url, download: name }).click();
-  setTimeout(() => URL.revokeObjectURL(url), 60_000);
-}
-
 function speak(name) {
   language = name;
   document.documentElement.lang = name;
@@ -383,7 +352,7 @@ async function meetModel() {
 
 function drawModel() {
   const named = model ? [`${say("model")}: `, make("bdi", {}, model.name), " ", make("code", { title: model.digest }, model.digest.slice(0, 12))] : [];
-  $("model").replaceChildren(...(waiting ? [say("loading")] : named));
+  $("model").replaceChildren(...(waiting ? [say("notReady")] : named));
 }
 
 $("ask").addEventListener("submit", (event) => { event.preventDefault(); ask(); });
@@ -397,7 +366,7 @@ $("only").addEventListener("change", () => { page = 0; drawTable(); });
 $("previous").addEventListener("click", () => { page -= 1; drawTable(); });
 $("next").addEventListener("click", () => { page += 1; drawTable(); });
 $("shown").addEventListener("change", (event) => { chosen = Number(event.target.value); drawArticle(); });
-$("csv").addEventListener("click", () => save("stances.csv", "text/csv;charset=utf-8", csv()));
+$("csv").addEventListener("click", () => save("stances.csv", "text/csv;charset=utf-8", csv(result.answer, columns())));
 $("json").addEventListener("click", () => save("stances.json", "application/json", JSON.stringify(result.answer, null, 1)));
 $("result").addEventListener("click", (event) => {
   const [, kind, order] = event.target.closest("a")?.hash.match(/^#(row|place)-(\d+)$/) ?? [];
