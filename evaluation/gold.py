@@ -60,8 +60,12 @@ class GoldArticle:
     statements: tuple[GoldStatement, ...]
 
 
-def read_gold(folder: str | os.PathLike[str]) -> list[GoldArticle]:
-    """Read every article of a folder, in the order of their names.
+def read_gold(folder: str | os.PathLike[str], texts: str | os.PathLike[str] | None = None) -> list[GoldArticle]:
+    """Read every annotated article of a folder, in the order of their names.
+
+    Args:
+        folder: where the annotations are, ``ID.json``.
+        texts: where the articles are, ``ID.txt``; beside the annotations if it is not said.
 
     Raises:
         ClaimstanceError: there is none, a file is missing or no JSON, or an annotation does not fit its article; the message
@@ -70,15 +74,15 @@ def read_gold(folder: str | os.PathLike[str]) -> list[GoldArticle]:
     paths = sorted(Path(folder).glob("*.json"))
     if not paths:
         raise ClaimstanceError(f"{folder}: no annotated article, expected ID.json beside ID.txt")
-    return [_read(path) for path in paths]
+    return [_read(path, Path(texts or folder) / f"{path.stem}.txt") for path in paths]
 
 
-def _read(path: Path) -> GoldArticle:
-    text = read_text(path.with_suffix(".txt"))
+def _read(path: Path, article: Path) -> GoldArticle:
+    text = read_text(article)
     try:
         body = json.loads(read_text(path))
         statements = tuple(_statement(text, row, index) for index, row in enumerate(body["statements"]))
-        article = GoldArticle(
+        annotated = GoldArticle(
             body["id"], body["lang"], body["genre"], text, tuple(body["claims"]), tuple(body["furniture"]), statements
         )
     except json.JSONDecodeError as error:
@@ -87,10 +91,10 @@ def _read(path: Path) -> GoldArticle:
         raise ClaimstanceError(f"{path}: no annotation of an article ({error}); see data/articles/README.md") from None
     except ClaimstanceError as error:
         raise ClaimstanceError(f"{path}: {error}") from None
-    problem = _problem(article, path.stem)
+    problem = _problem(annotated, path.stem)
     if problem:
         raise ClaimstanceError(f"{path}: {problem}")
-    return article
+    return annotated
 
 
 def _statement(text: str, row: dict[str, Any], index: int) -> GoldStatement:
